@@ -136,13 +136,8 @@ class AuthenticationError(ApiError):
     """The service refuses the company key (HTTP 401, 403, 407)."""
 
 
-class RateLimitedError(ApiError):
-    """
-    The service asks for fewer requests (HTTP 429).
-
-    Attributes:
-        retry_after: Seconds the service asked to wait; None when it did not say.
-    """
+class _LaterError(ApiError):
+    """What the service may say together with a time to wait."""
 
     def __init__(
         self,
@@ -157,14 +152,8 @@ class RateLimitedError(ApiError):
         self.retry_after = retry_after
 
 
-class SessionNotFoundError(ApiError):
-    """
-    The service says that it does not know the session.
-
-    Attributes:
-        verified: Whether the answer carried a valid signature. The service does not sign
-            its errors, so this is usually False, and one such answer proves nothing.
-    """
+class _SessionError(ApiError):
+    """What the service says about a session instead of answering for it."""
 
     def __init__(
         self,
@@ -179,33 +168,45 @@ class SessionNotFoundError(ApiError):
         self.verified = verified
 
 
-class SessionInvalidError(SessionNotFoundError):
-    """The service says that the session is invalid; it does not explain what that means."""
+class SessionNotFoundError(_SessionError):
+    """
+    The service says that it does not know the session.
+
+    Attributes:
+        verified: Whether the answer carried a valid signature. The service does not sign
+            its errors, so this is usually False, and one such answer proves nothing.
+    """
+
+
+class SessionInvalidError(_SessionError):
+    """
+    The service says that the session is invalid; it does not explain what that means.
+
+    Attributes:
+        verified: As for `SessionNotFoundError`.
+    """
 
 
 class MediaNotFoundError(ApiError):
     """The session has no such image or video (HTTP 404)."""
 
 
-class ServerError(ApiError):
+class RateLimitedError(_LaterError):
+    """
+    The service asks for fewer requests (HTTP 429).
+
+    Attributes:
+        retry_after: Seconds the service asked to wait; None when it did not say.
+    """
+
+
+class ServerError(_LaterError):
     """
     The service failed (HTTP 5xx, 425).
 
     Attributes:
         retry_after: Seconds the service asked to wait; None when it did not say.
     """
-
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        retry_after: float | None = None,
-        status_code: int = 0,
-        code: str | None = None,
-        **facts: Unpack[Facts],
-    ) -> None:
-        super().__init__(message, status_code=status_code, code=code, **facts)
-        self.retry_after = retry_after
 
 
 class UnexpectedRedirectError(ApiError):

@@ -1,0 +1,130 @@
+"""
+The async Python client for Identomat, and a poller that awaits very many checks at once.
+
+`IdentomatClient` speaks to the service, `ResultPoller` waits for verdicts. What the
+service says are frozen values (`SessionResult` and its parts); what went wrong is an
+`IdentomatError`; `poll_step` is the poller's decision as a pure function.
+"""
+
+from identomat_async import errors, events
+from identomat_async._budget import RateBudget
+from identomat_async._client import IdentomatClient
+from identomat_async._model._documents import GeneralDocument
+from identomat_async._model._findings import (
+    Answer,
+    Questionnaire,
+    RejectReason,
+    TechnicalDetails,
+)
+from identomat_async._model._flags import Flags
+from identomat_async._model._media import Media, MediaContent
+from identomat_async._model._person import Person
+from identomat_async._model._result import SessionResult
+from identomat_async._model._screening import ScreeningMatch, ScreeningPerson
+from identomat_async._model._status import SessionStatus
+from identomat_async._model._steps import (
+    OperatorQuestionnaire,
+    Option,
+    Question,
+    QuestionType,
+    Step,
+    UserQuestionnaire,
+)
+from identomat_async._polling._outcomes import (
+    DeadlinePassed,
+    Delivery,
+    Outcome,
+    PollFailed,
+    SessionGone,
+    Settled,
+    Until,
+    Watch,
+)
+from identomat_async._polling._poller import ResultPoller
+from identomat_async._polling._schedule import wait_person
+from identomat_async._polling._state import PollState
+from identomat_async._polling._step import Pending, PollPolicy, poll_step
+from identomat_async._polling._tally import PollerStats
+from identomat_async._wire._retry import RetryPolicy
+from identomat_async.errors import (
+    ApiError,
+    AuthenticationError,
+    ClientClosedError,
+    ConfigurationError,
+    ConnectionFailedError,
+    IdentomatError,
+    JournalError,
+    MediaNotFoundError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ResponseDecodeError,
+    ResponseTooLargeError,
+    ServerError,
+    SessionInvalidError,
+    SessionNotFoundError,
+    SignatureError,
+    TransportError,
+    UnexpectedRedirectError,
+    WaitTimeoutError,
+)
+
+__all__ = [
+    "Answer",
+    "ApiError",
+    "AuthenticationError",
+    "ClientClosedError",
+    "ConfigurationError",
+    "ConnectionFailedError",
+    "DeadlinePassed",
+    "Delivery",
+    "Flags",
+    "GeneralDocument",
+    "IdentomatClient",
+    "IdentomatError",
+    "JournalError",
+    "Media",
+    "MediaContent",
+    "MediaNotFoundError",
+    "OperatorQuestionnaire",
+    "Option",
+    "Outcome",
+    "Pending",
+    "Person",
+    "PollFailed",
+    "PollPolicy",
+    "PollState",
+    "PollerStats",
+    "Question",
+    "QuestionType",
+    "Questionnaire",
+    "RateBudget",
+    "RateLimitedError",
+    "RejectReason",
+    "RequestTimeoutError",
+    "ResponseDecodeError",
+    "ResponseTooLargeError",
+    "ResultPoller",
+    "RetryPolicy",
+    "ScreeningMatch",
+    "ScreeningPerson",
+    "ServerError",
+    "SessionGone",
+    "SessionInvalidError",
+    "SessionNotFoundError",
+    "SessionResult",
+    "SessionStatus",
+    "Settled",
+    "SignatureError",
+    "Step",
+    "TechnicalDetails",
+    "TransportError",
+    "UnexpectedRedirectError",
+    "Until",
+    "UserQuestionnaire",
+    "WaitTimeoutError",
+    "Watch",
+    "errors",
+    "events",
+    "poll_step",
+    "wait_person",
+]

@@ -1,0 +1,131 @@
+"""How many requests may be on the wire: per second, and at once."""
+
+import heapq
+import itertools
+import math
+
+import anyio
+import attrs
+
+from identomat_async.errors import ConfigurationError
+
+# A timer may fire this much early or late, so requests may be this much out of step.
+TIMER_SLACK = 0.005
+
+
+def _positive(_: object, attribute: "attrs.Attribute[float]", value: float | None) -> None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise ConfigurationError(f"{attribute.name} must be finite and above 0")
+
+
+@attrs.define(eq=False, repr=False, slots=False)
+class RateBudget:
+    """
+    A ceiling on requests, which clients and pollers may share.
+
+    Every request takes from it, confirming reads included. In any span of t seconds at
+    most ``per_second * t + burst`` requests start. Urgent requests (`begin`, `delete`,
+    confirming reads) go before polls. A budget belongs to one event loop.
+
+    Args:
+        per_second: Requests per second; None for no limit.
+        burst: How many may start at once after a pause.
+        max_in_flight: How many may be under way at the same time.
+
+    Raises:
+        ConfigurationError: A figure is not above 0.
+    """
+
+    per_second: float | None = attrs.field(validator=_positive)
+    burst: int = attrs.field(default=1, kw_only=True, validator=_positive)
+    max_in_flight: int = attrs.field(default=20, kw_only=True, validator=_positive)
+
+    def __attrs_post_init__(self) -> None:
+        self._in_flight = 0
+        self._next = -math.inf
+        self._queue: list[tuple[bool, int, _Ticket]] = []
+        self._order = itertools.count()
+
+    def __repr__(self) -> str:
+        return (
+            f"RateBudget({self.per_second}, burst={self.burst}, max_in_flight={self.max_in_flight})"
+        )
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are under way."""
+        return self._in_flight
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request may start this moment without overtaking anybody."""
+        return not (self._queue or self.is_full or self.delay())
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many requests are under way as may be."""
+        return self._in_flight >= self.max_in_flight
+
+    def delay(self) -> float:
+        """Return the seconds until the rate admits another request."""
+        if self.per_second is None:
+            return 0.0
+        tolerance = (self.burst - 1) / self.per_second + TIMER_SLACK
+        gap = self._next - tolerance - anyio.current_time()
+        return gap if gap > 0 else 0.0
+
+    def try_acquire(self) -> bool:
+        """Take a place if nobody is queueing, the rate admits it and one is free."""
+        if not self.is_open:
+            return False
+        self._take()
+        return True
+
+    def release(self) -> None:
+        """Give a place back."""
+        self._in_flight -= 1
+        self._wake()
+
+    async def acquire(self, *, urgent: bool = False) -> None:
+        """Wait for a place; urgent requests overtake the others."""
+        if self.try_acquire():
+            return
+        ticket = _Ticket()
+        heapq.heappush(self._queue, (not urgent, next(self._order), ticket))
+        try:
+            await self._turn(ticket)
+            self._take()
+        finally:
+            ticket.left = True
+            self._wake()
+
+    async def _turn(self, ticket: "_Ticket") -> None:
+        while True:
+            delay = self.delay()
+            if self._queue[0][2] is ticket and not self.is_full and not delay:
+                return
+            ticket.event = anyio.Event()
+            first = self._queue[0][2] is ticket and not self.is_full
+            with anyio.move_on_after(max(delay, 0.001) if first else math.inf):
+                await ticket.event.wait()
+
+    def _take(self) -> None:
+        self._in_flight += 1
+        if self.per_second is not None:
+            self._next = max(self._next, anyio.current_time()) + 1 / self.per_second
+
+    def _wake(self) -> None:
+        while self._queue and self._queue[0][2].left:
+            heapq.heappop(self._queue)
+        if self._queue:
+            self._queue[0][2].event.set()
+
+
+class _Ticket:
+    """A place in the queue of a budget."""
+
+    __slots__ = ("event", "left")
+
+    def __init__(self) -> None:
+        self.event = anyio.Event()
+        self.left = False

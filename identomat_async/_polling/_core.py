@@ -1,0 +1,301 @@
+"""The poller's inside: desk, engine, outbox and courier, and who runs them."""
+
+import copy
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Literal
+
+import anyio
+import attrs
+from anyio.lowlevel import checkpoint
+
+from identomat_async._budget import RateBudget
+from identomat_async._polling._courier import Courier, Handler
+from identomat_async._polling._desk import Desk, Terms, spread
+from identomat_async._polling._engine import Engine
+from identomat_async._polling._entry import Entry, Group, Waiter
+from identomat_async._polling._hub import Hub
+from identomat_async._polling._learner import Learner
+from identomat_async._polling._outbox import Outbox
+from identomat_async._polling._outcomes import Outcome, Until
+from identomat_async._polling._roster import Roster
+from identomat_async._polling._source import ResultSource
+from identomat_async._polling._step import PollPolicy, deadline_passed
+from identomat_async._polling._tally import LimitedBy, PollerStats
+from identomat_async.errors import ClientClosedError, ConfigurationError, IdentomatError
+
+OnAccountError = Literal["pause", "raise"]
+
+# Seconds that a handler gets to accept what there is when `run` ends.
+GRACE = 5.0
+
+_logger = logging.getLogger("identomat_async")
+
+
+class Core:
+    """Everything that a `ResultPoller` does."""
+
+    def __init__(
+        self,
+        source: ResultSource,
+        *,
+        policy: PollPolicy,
+        terms: Terms,
+        budget: RateBudget,
+        hub: Hub,
+        buffer: int,
+        forever: bool,
+    ) -> None:
+        roster = Roster()
+        self.source = source
+        self.outbox = Outbox(buffer, has_room=lambda: self.engine.unblock())
+        self.learner = Learner(
+            roster=roster,
+            policy=policy,
+            hub=hub,
+            token_hash=source.token_hash,
+            deliver=self._deliver,
+            halted=self._halted,
+        )
+        self.engine = Engine(
+            source=source,
+            roster=roster,
+            learner=self.learner,
+            budget=budget,
+            is_blocked=lambda: self.outbox.is_full,
+        )
+        self.desk = Desk(self.engine, self.outbox, terms)
+        self._forever = forever
+        self._form: Literal["block", "service"] | None = None
+        self._owner = 0
+        self._is_iterating = False
+        self._is_closed = False
+        self._error: IdentomatError | None = None
+        self._grace = GRACE
+        self._end = anyio.Event()
+        self._ended = anyio.Event()
+
+    @property
+    def watched(self) -> int:
+        """How many watches there are whose outcome has not been handed over."""
+        return self.desk.watching + len(self.outbox) + len(self.outbox.unacked)
+
+    def check(self) -> None:
+        """
+        See to it that the poller may be used here and now.
+
+        Raises:
+            ClientClosedError: It is closed.
+            ConfigurationError: It belongs to another event loop, thread or process.
+        """
+        if self._is_closed:
+            raise ClientClosedError("the poller is closed: make another one")
+        self.source.home.check()
+
+    # Waiting
+
+    async def wait_all(
+        self, tokens: Sequence[str], *, ends_at: float, until: Until
+    ) -> dict[str, Outcome]:
+        """Return what became of each of *tokens*, which are all different."""
+        group = Group(len(tokens))
+        waits: list[tuple[Entry, Waiter]] = []
+        dues = spread(tokens, now=self.engine.now(), rate=self.engine.rate)
+        self.engine.groups.add(group)
+        try:
+            for token, due in zip(tokens, dues, strict=True):
+                waits.append(self.desk.wait(token, group, deadline=ends_at, until=until, due=due))
+            await self._outlast(group, ends_at + self.source.timeout)
+            if group.error is not None:
+                raise copy.copy(group.error)
+            self._release(group, waits)
+        finally:
+            self.engine.groups.discard(group)
+            for entry, waiter in waits:
+                if entry.state.token not in group.outcomes:
+                    self.engine.roster.leave(entry, waiter)
+        return {token: group.outcomes[token] for token in tokens}
+
+    async def _outlast(self, group: Group, limit: float) -> None:
+        with anyio.move_on_after(limit - self.engine.now()):
+            while not group.is_over:
+                group.event = anyio.Event()
+                if self.engine.is_running:
+                    await group.event.wait()
+                else:
+                    # Nobody polls: then whoever waits does it, for everybody.
+                    async with self.engine.hosted():
+                        await group.event.wait()
+
+    def _release(self, group: Group, waits: Sequence[tuple[Entry, Waiter]]) -> None:
+        # The service was too slow, or the rate too small, for a look at the deadline.
+        now = self.engine.now()
+        for entry, waiter in waits:
+            if entry.state.token not in group.outcomes:
+                outcome = deadline_passed(entry.state, now)
+                self.engine.roster.leave(entry, waiter)
+                group.give(attrs.evolve(outcome, waited=now - waiter.since))
+
+    # The block
+
+    @asynccontextmanager
+    async def block(self) -> AsyncIterator[None]:
+        """Poll for the length of a block."""
+        with self._form_of("block"):
+            self._owner = anyio.get_current_task().id
+            async with self.engine.hosted():
+                yield
+
+    async def next_outcome(self) -> Outcome:
+        """
+        Return the next outcome that comes to the block.
+
+        Raises:
+            StopAsyncIteration: No watch is left.
+        """
+        self._check_iteration()
+        self._is_iterating = True
+        try:
+            await checkpoint()
+            while (outcome := self._taken()) is None:
+                await self.outbox.listen().wait()
+        finally:
+            self._is_iterating = False
+        return outcome
+
+    def _taken(self) -> Outcome | None:
+        if outcome := self.outbox.take_any():
+            return outcome
+        if self._is_closed:
+            raise ClientClosedError("the poller was closed")
+        if self._error is not None:
+            raise copy.copy(self._error)
+        if not self.desk.watching and not self._forever:
+            raise StopAsyncIteration
+        return None
+
+    def _check_iteration(self) -> None:
+        if self._form != "block":
+            raise ConfigurationError(
+                "iterate inside `async with poller:`; `run` gives outcomes to its handler"
+            )
+        if self._is_iterating or self._owner != anyio.get_current_task().id:
+            raise ConfigurationError(
+                "only the task that entered the block iterates, once at a time: hand "
+                "outcomes on to other tasks from there"
+            )
+
+    # The service
+
+    async def run(
+        self,
+        handler: Handler,
+        *,
+        concurrency: int,
+        on_account_error: OnAccountError,
+        started: Callable[[], None],
+    ) -> None:
+        """Poll, and hand outcomes to *handler*, until cancelled or drained."""
+        with self._form_of("service"):
+            self._end, self._ended = anyio.Event(), anyio.Event()
+            self.learner.halt.probes = on_account_error == "pause"
+            courier = Courier(
+                handler,
+                outbox=self.outbox,
+                tally=self.learner.tally,
+                concurrency=concurrency,
+            )
+            try:
+                async with self.engine.hosted() as tasks:
+                    tasks.start_soon(courier.run)
+                    started()
+                    await self._end.wait()
+                    self.engine.stop()
+                    with anyio.move_on_after(self._grace):
+                        await courier.finish()
+            finally:
+                self.learner.halt.probes = False
+                self._ended.set()
+            if self._error is not None:
+                raise copy.copy(self._error)
+
+    async def drain(self, grace: float) -> None:
+        """Have `run` poll no more, and return when the handler has what there is."""
+        if self._form == "service":
+            self._grace = grace
+            self._end.set()
+            await self._ended.wait()
+
+    def close(self) -> None:
+        """End everything that goes on."""
+        self._is_closed = True
+        self.engine.stop()
+        self._end.set()
+        for group in self.engine.groups:
+            group.fail(ClientClosedError("the poller was closed"))
+        self.outbox.notify()
+
+    @contextmanager
+    def _form_of(self, form: Literal["block", "service"]) -> Iterator[None]:
+        self.check()
+        if self._form is not None:
+            raise ConfigurationError(
+                f"this poller is already used as a {self._form}: one block or one run at a "
+                "time; make another poller for another"
+            )
+        self._form, self._error, self._grace = form, None, GRACE
+        try:
+            yield
+        finally:
+            self._form = None
+
+    def _deliver(self, outcome: Outcome) -> None:
+        self.desk.watching -= 1
+        self.outbox.add(outcome)
+
+    def _halted(self, error: IdentomatError) -> None:
+        for group in self.engine.groups:
+            group.fail(error)
+        if self.learner.halt.probes:
+            _logger.error(
+                "the service refuses the account (%s); polling pauses, with a look every "
+                "30 s to 5 min, and goes on by itself when it is accepted again",
+                type(error).__name__,
+            )
+            return
+        self._error = error
+        self._end.set()
+        self.outbox.notify()
+
+    def stats(self) -> PollerStats:
+        """Return how the poller stands."""
+        learner, engine, now = self.learner, self.engine, self.engine.now()
+        answered_at = learner.tally.answered_at
+        return PollerStats(
+            watched=len(engine.roster.live),
+            in_flight=engine.in_flight,
+            polls=learner.tally.polls,
+            confirmations=learner.tally.confirmations,
+            buffered=len(self.outbox),
+            unacked=len(self.outbox.unacked),
+            limited_by=self._limited_by(now),
+            stretch=learner.load.stretch,
+            lateness_p50=learner.tally.lateness(0.5),
+            lateness_p99=learner.tally.lateness(0.99),
+            last_answer_age=None if answered_at is None else now - answered_at,
+            errors=learner.tally.errors(now),
+            deadlines_passed=learner.tally.deadlines_passed,
+            handler_errors=learner.tally.handler_errors,
+            observer_errors=learner.hub.errors,
+        )
+
+    def _limited_by(self, now: float) -> LimitedBy:
+        reasons: tuple[tuple[LimitedBy, bool], ...] = (
+            ("halted", self.learner.halt.error is not None),
+            ("paused", self.source.pause.remaining() > 0),
+            ("consumer", bool(self.engine.roster.held)),
+            ("rate", self.desk.is_starved or self.learner.load.stretch > 1),
+            ("in_flight", self.engine.is_crowded(now)),
+        )
+        return next((reason for reason, applies in reasons if applies), "nothing")

@@ -1,0 +1,118 @@
+"""Takes outcomes to the application's handler, again and again until it accepts them."""
+
+import heapq
+import inspect
+import itertools
+import logging
+import math
+from collections.abc import Awaitable, Callable
+
+import anyio
+import attrs
+from anyio.abc import TaskGroup
+from anyio.to_thread import run_sync
+
+from identomat_async._polling._outbox import Outbox
+from identomat_async._polling._outcomes import Delivery
+from identomat_async._polling._tally import Tally
+from identomat_async._polling._tasks import task_group
+
+Handler = Callable[[Delivery], Awaitable[object]] | Callable[[Delivery], object]
+
+_FIRST_RETRY = 1.0
+_LAST_RETRY = 300.0
+
+_logger = logging.getLogger("identomat_async")
+
+
+class Courier:
+    """
+    Hands deliveries over, at most *concurrency* at a time.
+
+    A delivery whose handler raises is tried again by itself after 1 s, doubling to 5 min,
+    and holds nobody else up.
+    """
+
+    def __init__(self, handler: Handler, *, outbox: Outbox, tally: Tally, concurrency: int) -> None:
+        self._handler = handler
+        self._outbox = outbox
+        self._tally = tally
+        self._concurrency = concurrency
+        self._active = 0
+        self._order = itertools.count()
+        self._later: list[tuple[float, int, str]] = []
+        for delivery in outbox.unacked.values():
+            # Left over from an earlier run; the handler may have seen them.
+            self._postpone(delivery, anyio.current_time())
+
+    async def run(self) -> None:
+        """Hand over what comes, until cancelled."""
+        async with task_group() as tasks:
+            while True:
+                changed = self._outbox.listen()
+                self._hand_out(tasks)
+                with anyio.move_on_after(self._delay()):
+                    await changed.wait()
+
+    async def finish(self) -> None:
+        """Wait until nothing is left but what the handler refused."""
+        while self._active or self._outbox:
+            await self._outbox.listen().wait()
+
+    def _hand_out(self, tasks: TaskGroup) -> None:
+        while self._active < self._concurrency and (delivery := self._next()) is not None:
+            self._active += 1
+            tasks.start_soon(self._hand_over, delivery)
+
+    def _next(self) -> Delivery | None:
+        while self._later and self._later[0][0] <= anyio.current_time():
+            _, _, name = heapq.heappop(self._later)
+            if name in self._outbox.unacked:
+                return self._outbox.unacked[name]
+        return self._outbox.take()
+
+    def _delay(self) -> float:
+        if self._active >= self._concurrency or not self._later:
+            return math.inf
+        return max(0.0, self._later[0][0] - anyio.current_time())
+
+    async def _hand_over(self, delivery: Delivery) -> None:
+        again = attrs.evolve(delivery, attempt=delivery.attempt + 1, redelivered=True)
+        self._outbox.unacked[delivery.id] = again
+        try:
+            await self._call(delivery)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the outcome is not lost
+            self._refused(again, type(error).__name__)
+        else:
+            self._outbox.unacked.pop(delivery.id, None)
+        finally:
+            self._active -= 1
+            self._outbox.notify()
+
+    async def _call(self, delivery: Delivery) -> None:
+        if _is_async(self._handler):
+            returned = self._handler(delivery)
+        else:
+            returned = await run_sync(self._handler, delivery)
+        if inspect.isawaitable(returned):
+            await returned
+
+    def _refused(self, again: Delivery, error: str) -> None:
+        self._tally.handler_errors += 1
+        delay = min(_FIRST_RETRY * 2 ** (again.attempt - 2), _LAST_RETRY)
+        _logger.warning(
+            "the delivery handler raised %s; delivery %s comes again in %.0f s",
+            error,
+            again.id,
+            delay,
+        )
+        if again.id in self._outbox.unacked:
+            self._postpone(again, anyio.current_time() + delay)
+
+    def _postpone(self, delivery: Delivery, until: float) -> None:
+        heapq.heappush(self._later, (until, next(self._order), delivery.id))
+
+
+def _is_async(handler: Handler) -> bool:
+    call = getattr(handler, "__call__", None)  # noqa: B004 - it may be a coroutine function
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)

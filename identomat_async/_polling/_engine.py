@@ -1,0 +1,264 @@
+"""Looks at every session that is due: one scheduler, and workers that pull."""
+
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import attrs
+from anyio.abc import TaskGroup
+
+from identomat_async._budget import RateBudget
+from identomat_async._clock import Clock
+from identomat_async._polling._entry import Entry, Group
+from identomat_async._polling._learner import Learner
+from identomat_async._polling._roster import Roster
+from identomat_async._polling._source import ResultSource
+from identomat_async._polling._tasks import task_group
+from identomat_async.errors import IdentomatError, RequestTimeoutError
+
+# How long to look away when places are taken by somebody who will not tell.
+_BUSY_WAIT = 0.05
+# Timers of some event loops are rounded down to the millisecond; less would spin.
+_LEAST_SLEEP = 0.001
+# How often the demand is weighed against the rate.
+_WEIGHING = 1.0
+
+
+class _Worker:
+    """A task that looks at one session after the other."""
+
+    __slots__ = ("asked", "began", "entry", "event", "scope")
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry: Entry | None = entry
+        self.asked = math.inf
+        self.began = math.inf
+        self.event = anyio.Event()
+        self.scope = anyio.CancelScope()
+
+
+@attrs.define(eq=False, repr=False, kw_only=True)
+class Engine:
+    """
+    Does the looking: asks the source, and lets the learner decide what it means.
+
+    While nobody runs the engine nothing is asked. *groups* are told when it stops.
+    """
+
+    source: ResultSource
+    roster: Roster
+    learner: Learner
+    budget: RateBudget
+    is_blocked: Callable[[], bool]
+    groups: set[Group] = attrs.field(factory=set)
+    is_running: bool = False
+    _idle: list[_Worker] = attrs.field(factory=list)
+    _busy: set[_Worker] = attrs.field(factory=set)
+    _clock: Clock | None = None
+    _changed: anyio.Event = attrs.field(factory=anyio.Event)
+    _scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
+    _weighed: float = -math.inf
+    _alarm: float = math.inf
+
+    def now(self) -> float:
+        """Return the time in seconds since the epoch."""
+        if self._clock is None:
+            self._clock = Clock()
+        return self._clock.now()
+
+    @property
+    def in_flight(self) -> int:
+        """How many looks are under way."""
+        return len(self._busy)
+
+    @property
+    def budgets(self) -> list[RateBudget]:
+        """The ceilings that a look obeys."""
+        other = self.source.budget
+        return [self.budget] if other is None or other is self.budget else [self.budget, other]
+
+    @property
+    def rate(self) -> float | None:
+        """The strictest ceiling, in requests per second; None for no limit."""
+        rates = [budget.per_second for budget in self.budgets]
+        return min((rate for rate in rates if rate is not None), default=None)
+
+    def weigh(self) -> None:
+        """Weigh the demand against the rate."""
+        self._weighed = self.now()
+        demand, policy = self.roster.demand, self.learner.policy
+        self.learner.load = demand.load(policy.wait, self.rate, self._weighed)
+
+    def is_crowded(self, now: float) -> bool:
+        """Tell whether somebody is due for whom there is no place."""
+        return self.budget.is_full and self.roster.agenda.next_due() <= now
+
+    def unblock(self) -> None:
+        """Go on with the sessions that were held back for a slow consumer."""
+        self.roster.unhold()
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the scheduler look again if somebody comes up before it means to."""
+        if self.roster.agenda.next_due() < self._alarm:
+            self._changed.set()
+
+    @asynccontextmanager
+    async def hosted(self) -> AsyncIterator[TaskGroup]:
+        """Look at sessions as they come due for the length of a block."""
+        self.is_running = True
+        self.learner.halt.reset()
+        try:
+            async with task_group() as tasks:
+                tasks.start_soon(self._run)
+                try:
+                    yield tasks
+                finally:
+                    tasks.cancel_scope.cancel()
+        finally:
+            self.is_running = False
+            # Somebody who waits may have to host the polling from now on.
+            for group in self.groups:
+                group.event.set()
+
+    def stop(self) -> None:
+        """Look at nothing more in this block."""
+        self._scope.cancel()
+
+    async def _run(self) -> None:
+        with anyio.CancelScope() as self._scope:
+            try:
+                async with task_group() as tasks:
+                    await self._schedule(tasks)
+            finally:
+                self._idle.clear()
+                self._busy.clear()
+
+    async def _schedule(self, tasks: TaskGroup) -> None:
+        while True:
+            self._changed = anyio.Event()
+            now = self.now()
+            if now - self._weighed >= _WEIGHING:
+                self.weigh()
+            self._cut_off(now)
+            while (entry := self._take()) is not None:
+                self._assign(entry, tasks)
+            delay = max(self._delay(now), _LEAST_SLEEP)
+            self._alarm = now + delay
+            with anyio.move_on_after(delay):
+                await self._changed.wait()
+
+    def _delay(self, now: float) -> float:
+        delay = self.roster.agenda.next_due() - now
+        if delay <= 0:
+            # Somebody is due and was not taken: what is it that holds everybody up?
+            held_up = max(budget.delay() for budget in self.budgets) or _BUSY_WAIT
+            halted = self.learner.halt.delay(now)
+            delay = max(held_up, self.source.pause.remaining(), halted)
+        oldest = min((worker.began for worker in self._busy), default=math.inf)
+        return min(delay, oldest + self.source.timeout - now)
+
+    def _cut_off(self, now: float) -> None:
+        for worker in self._busy:
+            if worker.began + self.source.timeout <= now:
+                worker.scope.cancel()
+
+    def _take(self) -> Entry | None:
+        now = self.now()
+        if self.roster.agenda.next_due() > now or self.source.pause.remaining() > 0:
+            return None
+        is_open = all(budget.is_open for budget in self.budgets)
+        if not is_open or self.learner.halt.delay(now) > 0:
+            return None
+        while (entry := self.roster.agenda.pop(now)) is not None:
+            if self.is_blocked() and not entry.waiters:
+                self.roster.hold(entry)
+                continue
+            self.learner.halt.probing(now)
+            if self.budget is not self.source.budget:
+                self.budget.try_acquire()
+            entry.is_asked = True
+            return entry
+        return None
+
+    def _assign(self, entry: Entry, tasks: TaskGroup) -> None:
+        if self._idle:
+            worker = self._idle.pop()
+            worker.entry = entry
+            worker.event.set()
+        else:
+            worker = _Worker(entry)
+            tasks.start_soon(self._work, worker)
+        self._busy.add(worker)
+
+    async def _work(self, worker: _Worker) -> None:
+        while True:
+            with anyio.CancelScope() as worker.scope:
+                await self._serve(worker)
+            # Only the scheduler cancels this scope: the look took too long.
+            if worker in self._idle:
+                self._idle.remove(worker)
+            entry, worker.entry = worker.entry, None
+            if entry is not None:
+                self.learner.learn(entry, _too_slow(), worker.asked, elapsed=self.source.timeout)
+                self.wake()
+
+    async def _serve(self, worker: _Worker) -> None:
+        while True:
+            worker.entry = worker.entry or self._take()
+            if worker.entry is None:
+                await self._rest(worker)
+            else:
+                await self._look(worker, worker.entry)
+                worker.entry = None
+
+    async def _rest(self, worker: _Worker) -> None:
+        worker.event = anyio.Event()
+        self._busy.discard(worker)
+        self._idle.append(worker)
+        self.wake()
+        await worker.event.wait()
+
+    async def _look(self, worker: _Worker, entry: Entry) -> None:
+        try:
+            while await self._ask(worker, entry):
+                # It looks settled: the document is read at once, before other polls.
+                if self.budget is not self.source.budget:
+                    await self.budget.acquire(urgent=True)
+        except BaseException:
+            # Cancelled: the session stays due.
+            entry.is_asked = False
+            if self.roster.has(entry):
+                self.roster.put(entry, self.now())
+            raise
+
+    async def _ask(self, worker: _Worker, entry: Entry) -> bool:
+        worker.began = worker.asked = now = self.now()
+        fresh = entry.state.fresh
+        self.learner.tally.began(now - entry.due, fresh=fresh)
+        try:
+            answer = await self.source.look(entry.state.token, fresh=fresh)
+        except IdentomatError as error:
+            # Its traceback holds frames, and those hold what was sent and received.
+            answer = error.with_traceback(None)
+        finally:
+            worker.began = math.inf
+            if self.budget is not self.source.budget:
+                self.budget.release()
+        again = self.learner.learn(entry, answer, now, elapsed=self.now() - now)
+        if again and self.source.pause.remaining() > 0:
+            entry.is_asked = again = False
+            self.roster.put(entry, now)
+        self.wake()
+        return again
+
+
+def _too_slow() -> RequestTimeoutError:
+    return RequestTimeoutError(
+        "no answer in time",
+        operation="result",
+        attempts=1,
+        retryable=True,
+        maybe_applied=True,
+    )

@@ -1,0 +1,68 @@
+"""Whether it is the account that fails, and not a session."""
+
+import math
+from collections import deque
+
+from identomat_async.errors import AuthenticationError, IdentomatError, SignatureError
+
+# So many refusals of the key, this close together; so many bad signatures in a row.
+_REFUSALS = 2
+_REFUSED_WITHIN = 10.0
+_BAD_SIGNATURES = 3
+_FIRST_PROBE = 30.0
+_LAST_PROBE = 300.0
+
+
+class Halt:
+    """
+    Stops all polling when the account is refused.
+
+    Halted, it lets one look through from time to time (30 s, doubling to 5 min) if
+    *probes* is set, and none otherwise.
+    """
+
+    __slots__ = ("_forgeries", "_gap", "_next", "_refusals", "error", "probes")
+
+    def __init__(self) -> None:
+        self.error: IdentomatError | None = None
+        self.probes = False
+        self._refusals: deque[float] = deque(maxlen=_REFUSALS)
+        self._forgeries = 0
+        self._gap = _FIRST_PROBE
+        self._next = math.inf
+
+    def failed(self, error: IdentomatError, now: float) -> bool:
+        """Count a failed look; True if with this one the account is halted."""
+        if isinstance(error, AuthenticationError):
+            self._refusals.append(now)
+        elif isinstance(error, SignatureError):
+            self._forgeries += 1
+        is_refused = len(self._refusals) == _REFUSALS and now - self._refusals[0] <= _REFUSED_WITHIN
+        if self.error is not None or not (is_refused or self._forgeries >= _BAD_SIGNATURES):
+            return False
+        self.error = error
+        self._gap = _FIRST_PROBE
+        self._next = now + self._gap if self.probes else math.inf
+        return True
+
+    def answered(self) -> bool:
+        """Count an answered look; True if with this one the account is accepted again."""
+        was_halted = self.error is not None
+        self.reset()
+        return was_halted
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.error = None
+        self._refusals.clear()
+        self._forgeries = 0
+
+    def delay(self, now: float) -> float:
+        """Return the seconds until a look may be made."""
+        return 0.0 if self.error is None else max(0.0, self._next - now)
+
+    def probing(self, now: float) -> None:
+        """Note that a look is made *now*."""
+        if self.error is not None:
+            self._gap = min(2 * self._gap, _LAST_PROBE)
+            self._next = now + self._gap

@@ -1,0 +1,334 @@
+"""The poller that people use: words and defaults around its core."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Self, TypeVar
+
+import anyio
+from anyio.abc import TaskStatus
+from anyio.lowlevel import checkpoint
+from tenacity.wait import wait_base
+
+from identomat_async._budget import RateBudget
+from identomat_async._clock import Deadline, Seconds, seconds
+from identomat_async._model._result import SessionResult
+from identomat_async._model._token import checked_token
+from identomat_async._polling._core import GRACE, Core, OnAccountError
+from identomat_async._polling._courier import Handler
+from identomat_async._polling._desk import Terms, checked_until
+from identomat_async._polling._hub import Hub
+from identomat_async._polling._outcomes import Outcome, Until, Watch
+from identomat_async._polling._raising import result_of
+from identomat_async._polling._schedule import wait_person
+from identomat_async._polling._source import HasSource
+from identomat_async._polling._step import PollPolicy
+from identomat_async._polling._tally import PollerStats
+from identomat_async.errors import ConfigurationError
+from identomat_async.events import Observer
+
+T = TypeVar("T")
+
+# So many watches are taken on before other tasks get a turn.
+_BATCH = 500
+
+
+class ResultPoller(anyio.AsyncContextManagerMixin):
+    """
+    Awaits the results of very many sessions at once.
+
+    As a block it polls while the block lasts, and is iterated for outcomes. As a service,
+    `run` polls and hands outcomes to a function. `wait` and `wait_all` work in either,
+    and by themselves.
+
+    Args:
+        client: An `IdentomatClient`.
+        wait: When to look at a session next: any tenacity wait strategy; by default
+            `wait_person()`.
+        until: Whether MANUAL_CHECK ends a watch.
+        deadline: How long the person may take, from when the watch begins: seconds,
+            timedelta or aware datetime; None for ever.
+        review: Seconds that an operator may take, from the first MANUAL_CHECK seen; None
+            for ever.
+        grace: Seconds that a watch outlives its deadline while the service does not
+            answer.
+        rate: The most requests per second, confirming reads included, or a `RateBudget`
+            to share; None for no limit. The schedule stretches to fit.
+        max_in_flight: The most requests at a time; a `RateBudget` brings its own.
+        buffer: So many outcomes may wait to be taken; then sessions are looked at only if
+            somebody awaits them.
+        forever: Whether iteration goes on when no watch is left.
+        gone_window: Seconds over which the service must deny a session three times.
+        observers: Functions that are called with every event.
+
+    Raises:
+        ConfigurationError: An argument cannot work.
+    """
+
+    def __init__(
+        self,
+        client: HasSource,
+        *,
+        wait: wait_base | None = None,
+        until: Until = Until.TERMINAL,
+        deadline: Deadline | None = 1800.0,
+        review: Seconds | None = timedelta(days=3),
+        grace: Seconds = 3600.0,
+        rate: float | RateBudget | None = 50.0,
+        max_in_flight: int = 20,
+        buffer: int = 1000,
+        forever: bool = False,
+        gone_window: Seconds = 60.0,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        if buffer < 1:
+            raise ConfigurationError("buffer must be 1 or more")
+        self._core = Core(
+            client.source,
+            policy=PollPolicy(
+                wait=wait_person() if wait is None else wait,
+                grace=seconds(grace, name="grace"),
+                gone_window=seconds(gone_window, name="gone_window"),
+            ),
+            terms=Terms(until=checked_until(until), deadline=deadline, review=review),
+            budget=rate
+            if isinstance(rate, RateBudget)
+            else RateBudget(rate, max_in_flight=max_in_flight),
+            hub=Hub(observers),
+            buffer=buffer,
+            forever=forever,
+        )
+
+    def __repr__(self) -> str:
+        return f"<ResultPoller of {len(self)} sessions>"
+
+    def __len__(self) -> int:
+        """Count the watches whose outcome has not been handed over."""
+        return self._core.watched
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, token: object) -> bool:
+        """Tell whether a session is watched and its outcome not handed over."""
+        return isinstance(token, str) and self._core.desk.has(token)
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncIterator[Self]:
+        async with self._core.block():
+            yield self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        return await self._core.next_outcome()
+
+    async def watch(
+        self,
+        token: str,
+        *,
+        reference: str | None = None,
+        deadline: Deadline | None = None,
+        until: Until | None = None,
+        review: Seconds | None = None,
+        begun: datetime | None = None,
+    ) -> None:
+        """
+        Watch a session; its outcome comes to the iteration, or to the handler of `run`.
+
+        The same session watched twice is one watch, with the later deadline, the stricter
+        *until* and the last reference. What is None is the poller's own.
+
+        A session that has just been begun is first looked at within 45 s, since nobody is
+        done sooner; `nudge` says that the person is back.
+
+        Args:
+            token: What `begin` returned.
+            reference: What the application calls it; it comes back with the outcome.
+            deadline: When the person's time is up.
+            until: Whether MANUAL_CHECK ends the watch.
+            review: Seconds that an operator may take.
+            begun: When the session was begun (an aware datetime), if not just now.
+
+        Raises:
+            ConfigurationError: An argument cannot work.
+            ClientClosedError: The poller is closed.
+        """
+        self._core.check()
+        watch = Watch(
+            token,
+            reference=reference,
+            deadline=deadline,
+            until=until,
+            review=review,
+            begun=begun,
+        )
+        self._core.desk.watch(watch)
+        await checkpoint()
+
+    async def watch_many(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> None:
+        """
+        Watch many sessions.
+
+        Args:
+            watches: Tokens or `Watch` values, from an iterable or async iterable.
+
+        Raises:
+            ConfigurationError: One cannot work; those before it are watched.
+            ClientClosedError: The poller is closed.
+        """
+        self._core.check()
+        count = 0
+        async for watch in _each(watches):
+            self._core.desk.watch(Watch(watch) if isinstance(watch, str) else watch)
+            count += 1
+            if not count % _BATCH:
+                await checkpoint()
+
+    async def discard(self, token: str) -> bool:
+        """
+        Watch a session no more; no outcome of it is handed over after this returns.
+
+        Those who `wait` for it go on waiting.
+
+        Returns:
+            Whether it was watched.
+        """
+        self._core.check()
+        was_watched = self._core.desk.discard(token)
+        await checkpoint()
+        return was_watched
+
+    def nudge(self, token: str) -> bool:
+        """
+        Look at a session now: the person has come back to `return_url`.
+
+        Looks follow 2, 5, 10, 20 and 40 s later, then the schedule goes on.
+
+        Returns:
+            False if the session is neither watched nor awaited.
+        """
+        return self._core.desk.nudge(token)
+
+    async def wait(
+        self, token: str, *, deadline: Deadline | None = None, until: Until | None = None
+    ) -> SessionResult:
+        """
+        Wait until a session is settled; if it is watched as well, share its polls.
+
+        Cancelling a wait leaves a watch in place.
+
+        Args:
+            token: What `begin` returned.
+            deadline: When to give up: seconds from now, timedelta or aware datetime.
+            until: Whether MANUAL_CHECK ends the wait.
+
+        Raises:
+            WaitTimeoutError: The deadline passed; ``last`` is the status last seen.
+            SessionNotFoundError: The service says so again and again.
+            SessionInvalidError: The same.
+            AuthenticationError: The service refuses the company key.
+            ClientClosedError: The poller is closed.
+        """
+        outcomes = await self.wait_all([token], deadline=deadline, until=until)
+        return result_of(outcomes[token])
+
+    async def wait_all(
+        self,
+        tokens: Iterable[str] | AsyncIterable[str],
+        *,
+        deadline: Deadline | None = None,
+        until: Until | None = None,
+    ) -> dict[str, Outcome]:
+        """
+        Wait until every session of a set is settled, given up or gone.
+
+        Args:
+            tokens: What `begin` returned, each once or more often.
+            deadline: When to give up: seconds from now, timedelta or aware datetime.
+            until: Whether MANUAL_CHECK settles a session.
+
+        Returns:
+            What became of each, in the order in which they were given. One bad session
+            never raises for the others.
+
+        Raises:
+            ConfigurationError: A token or argument cannot work; nothing was asked.
+            AuthenticationError: The service refuses the company key.
+            ClientClosedError: The poller is closed.
+        """
+        core = self._core
+        core.check()
+        unique = dict.fromkeys([checked_token(token) async for token in _each(tokens)])
+        return await core.wait_all(
+            list(unique),
+            ends_at=core.desk.terms.ends_at(deadline, core.engine.now()),
+            until=core.desk.terms.until if until is None else checked_until(until),
+        )
+
+    async def run(
+        self,
+        on_delivery: Handler,
+        *,
+        concurrency: int = 8,
+        on_account_error: OnAccountError = "pause",
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """
+        Poll, and hand each outcome to a function, until cancelled or drained.
+
+        A delivery is accepted when the function returns. If it raises, the delivery comes
+        again by itself after 1 s, doubling to 5 min, with the same id; it is never
+        dropped and holds no other up. What was not accepted when `run` ends comes again
+        in the next.
+
+        Args:
+            on_delivery: Takes a `Delivery`: an async function, or a plain one, which is
+                called in a worker thread.
+            concurrency: How many deliveries are handed over at a time.
+            on_account_error: What to do when the service refuses the account: pause, and
+                look every 30 s to 5 min whether it is accepted again; or raise.
+            task_status: For `TaskGroup.start`, which returns when polling has begun.
+
+        Raises:
+            AuthenticationError: The service refuses the company key; only if asked for.
+            SignatureError: Answer after answer is not signed; only if asked for.
+            ConfigurationError: The poller is in use already.
+            ClientClosedError: The poller is closed.
+        """
+        if concurrency < 1:
+            raise ConfigurationError("concurrency must be 1 or more")
+        await self._core.run(
+            on_delivery,
+            concurrency=concurrency,
+            on_account_error=on_account_error,
+            started=task_status.started,
+        )
+
+    async def drain(self, grace: Seconds = GRACE) -> None:
+        """
+        Have `run` poll no more and return once the handler has what there is.
+
+        Args:
+            grace: The most seconds to wait for the handler.
+        """
+        await self._core.drain(seconds(grace, name="grace"))
+
+    async def aclose(self) -> None:
+        """End polling and waiting for good; those who wait get `ClientClosedError`."""
+        self._core.close()
+        await checkpoint()
+
+    def stats(self) -> PollerStats:
+        """Return how the poller stands."""
+        return self._core.stats()
+
+
+async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item

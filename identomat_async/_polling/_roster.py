@@ -1,0 +1,68 @@
+"""The sessions that are looked at, and when each is due. No clock, no I/O."""
+
+import attrs
+
+from identomat_async._polling._agenda import Agenda
+from identomat_async._polling._demand import Demand
+from identomat_async._polling._entry import Entry, Waiter
+
+
+@attrs.define(eq=False, repr=False)
+class Roster:
+    """
+    Every session by its token, on an agenda, and counted in the demand.
+
+    *held* are those that are due and held back for a slow consumer.
+    """
+
+    live: dict[str, Entry] = attrs.field(factory=dict)
+    demand: Demand = attrs.field(factory=Demand)
+    agenda: Agenda[Entry] = attrs.field(factory=Agenda)
+    held: dict[str, Entry] = attrs.field(factory=dict)
+
+    def add(self, entry: Entry, due: float) -> None:
+        """Take a session on, to be looked at first at *due*."""
+        self.live[entry.state.token] = entry
+        self.demand.add(entry.state.begun)
+        self.put(entry, due)
+
+    def put(self, entry: Entry, due: float) -> None:
+        """Have a session looked at next at *due*, unless a look at it is under way."""
+        self.held.pop(entry.state.token, None)
+        if not entry.is_asked:
+            entry.due = due
+            self.agenda.put(entry, due)
+
+    def drop(self, entry: Entry) -> None:
+        """Look at a session no more."""
+        del self.live[entry.state.token]
+        self.held.pop(entry.state.token, None)
+        self.demand.remove(entry.state.begun)
+        self.agenda.remove(entry)
+
+    def has(self, entry: Entry) -> bool:
+        """Tell whether *entry* is still the one for its token."""
+        return self.live.get(entry.state.token) is entry
+
+    def leave(self, entry: Entry, waiter: Waiter) -> None:
+        """Forget a waiter who gave up."""
+        entry.waiters = tuple(other for other in entry.waiters if other is not waiter)
+        if self.has(entry):
+            self.settle(entry)
+
+    def settle(self, entry: Entry) -> bool:
+        """Let a session stand for those who still want it, or drop it; True if kept."""
+        if entry.is_wanted:
+            entry.widen()
+            return True
+        self.drop(entry)
+        return False
+
+    def hold(self, entry: Entry) -> None:
+        """Hold a session back that is due."""
+        self.held[entry.state.token] = entry
+
+    def unhold(self) -> None:
+        """Put back what was held."""
+        for entry in list(self.held.values()):
+            self.put(entry, entry.due)

@@ -1,0 +1,328 @@
+"""
+What one answer means for one watch: the core that every engine shares.
+
+State in, state out: no clock, no await, no I/O, and no randomness but what the policy
+brings.
+"""
+
+import random
+from collections.abc import Callable
+from datetime import datetime
+
+import attrs
+from tenacity import wait_exponential
+from tenacity.wait import wait_base
+
+from identomat_async._clock import timestamp
+from identomat_async._model._result import SessionResult
+from identomat_async._model._status import SessionStatus
+from identomat_async._polling._outcomes import (
+    DeadlinePassed,
+    Outcome,
+    PollFailed,
+    SessionGone,
+    Settled,
+    ends,
+)
+from identomat_async._polling._schedule import FLOOR, REVIEW, consult, wait_person
+from identomat_async._polling._state import Doubt, DoubtKind, PollState
+from identomat_async.errors import (
+    AuthenticationError,
+    IdentomatError,
+    ResponseDecodeError,
+    SessionInvalidError,
+    SessionNotFoundError,
+    SignatureError,
+)
+
+Answer = SessionResult | SessionStatus | IdentomatError
+
+# So often something must be seen, each time on another connection, before it is believed.
+_PROOF = 3
+# A timer or a rounding error this early does not make anybody miss a deadline.
+TOLERANCE = 0.001
+# When a nudged session is looked at, in seconds from the nudge.
+NUDGES = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0)
+# A document that arrived whole and cannot be read; anything else may be a passing fault.
+_UNREADABLE = ("json", "shape")
+
+
+@attrs.frozen(kw_only=True)
+class PollPolicy:
+    """
+    How a watch is conducted.
+
+    Args:
+        wait: When to look next after an answer: any tenacity wait strategy.
+        retry_wait: The least wait after a look that failed.
+        grace: Seconds that a watch outlives its deadline while nobody answers.
+        gone_window: Seconds over which a session must be unknown, invalid or unreadable
+            three times, on different connections, before that is believed.
+        jitter: By which share an interval may be shorter or longer.
+        random: Returns numbers from 0 to 1.
+    """
+
+    wait: wait_base = attrs.field(factory=wait_person)
+    retry_wait: wait_base = attrs.field(factory=lambda: wait_exponential(multiplier=1, max=60))
+    grace: float = 3600.0
+    gone_window: float = 60.0
+    jitter: float = 0.1
+    random: Callable[[], float] = attrs.field(default=random.random, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Load:
+    """
+    How far a rate budget stretches the schedule.
+
+    Attributes:
+        stretch: The factor for strategies that know densities.
+        at_least: The least gap in seconds for the others.
+    """
+
+    stretch: float = 1.0
+    at_least: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class Pending:
+    """
+    The watch goes on.
+
+    Attributes:
+        state: What is known now. Where ``state.fresh`` is set, the next look must read the
+            whole document as the first answer on a new connection.
+        delay: Seconds from the look to the next one.
+        unsound: Whether the wait strategy gave no usable time, so that a floor was used.
+    """
+
+    state: PollState
+    delay: float
+    unsound: bool = False
+
+
+Step = Pending | Outcome
+NO_LOAD = Load()
+
+
+def poll_step(
+    state: PollState,
+    answer: Answer,
+    *,
+    policy: PollPolicy,
+    now: datetime,
+) -> Step:
+    """
+    Decide what an answer means.
+
+    Args:
+        state: What was known before the look.
+        answer: What it brought: a status (from any connection), a whole document (as the
+            first answer of a new connection), or the error it ended with.
+        policy: How the watch is conducted.
+        now: When the look was begun, as an aware datetime.
+
+    Returns:
+        `Pending`, with what is known now and when to look again; or the outcome. Only a
+        whole document settles a session: a status that looks settled asks for one.
+
+    Raises:
+        ConfigurationError: *now* has no time zone.
+    """
+    return step(state, answer, policy=policy, now=timestamp(now, name="now"))
+
+
+def step(
+    state: PollState, answer: Answer, *, policy: PollPolicy, now: float, load: Load = NO_LOAD
+) -> Step:
+    """Do what `poll_step` does, with *now* in seconds since the epoch, under *load*."""
+    if isinstance(answer, IdentomatError):
+        return _after_error(state, answer, policy, now, load)
+    status = answer if isinstance(answer, SessionStatus) else answer.status
+    state = _answered(state, status, now)
+    if ends(status, state.until):
+        if isinstance(answer, SessionResult):
+            return settled(state, answer, now)
+        return Pending(state=attrs.evolve(state, fresh=True), delay=0.0)
+    if is_over(state.ends_at, now):
+        return deadline_passed(state, now)
+    return _pending(state, status, policy, now, load)
+
+
+def nudged(state: PollState, now: float) -> PollState:
+    """Return *state* with looks ahead of the schedule: the person has just come back."""
+    return attrs.evolve(state, early=tuple(now + after for after in NUDGES))
+
+
+def is_over(deadline: float, now: float) -> bool:
+    """Tell whether a look begun *now* was begun at or after *deadline*."""
+    return now >= deadline - TOLERANCE
+
+
+def settled(state: PollState, result: SessionResult, now: float) -> Settled:
+    """Return the outcome of a session whose *result* has come."""
+    return Settled(
+        token=state.token,
+        reference=state.reference,
+        status=result.status,
+        polls=state.polls,
+        waited=now - state.watched,
+        result=result,
+    )
+
+
+def deadline_passed(state: PollState, now: float) -> DeadlinePassed:
+    """Return the outcome of a session that is still open when time is up."""
+    return DeadlinePassed(
+        token=state.token,
+        reference=state.reference,
+        status=state.status,
+        polls=state.polls,
+        waited=now - state.watched,
+        last_error=state.last_error,
+    )
+
+
+def _answered(state: PollState, status: SessionStatus, now: float) -> PollState:
+    is_first_review = status is SessionStatus.MANUAL_CHECK and state.reviewed is None
+    return attrs.evolve(
+        state,
+        status=status,
+        reviewed=now if is_first_review else state.reviewed,
+        polls=state.polls + 1,
+        failures=0,
+        fresh=False,
+        doubt=None,
+        last_error=None,
+    )
+
+
+def _after_error(
+    state: PollState, error: IdentomatError, policy: PollPolicy, now: float, load: Load
+) -> Step:
+    kind = _doubt_kind(error)
+    was_fresh = state.fresh
+    state = attrs.evolve(
+        state, polls=state.polls + 1, failures=state.failures + 1, last_error=error
+    )
+    if kind is not None:
+        return _doubted(state, error, kind, policy, now, load, was_fresh=was_fresh)
+    return _unanswered(state, error, policy, now, load)
+
+
+def _doubt_kind(error: IdentomatError) -> DoubtKind | None:
+    if isinstance(error, SessionNotFoundError):
+        return "gone"
+    if isinstance(error, SessionInvalidError):
+        return "invalid"
+    is_document = isinstance(error, ResponseDecodeError) and error.reason in _UNREADABLE
+    return "unreadable" if is_document else None
+
+
+def _doubted(
+    state: PollState,
+    error: IdentomatError,
+    kind: DoubtKind,
+    policy: PollPolicy,
+    now: float,
+    load: Load,
+    *,
+    was_fresh: bool,
+) -> Step:
+    doubt = state.doubt
+    if doubt is None or doubt.kind != kind:
+        doubt = Doubt(kind, 0, now)
+    # A kept connection may have carried somebody else's document.
+    if was_fresh or kind != "unreadable":
+        doubt = Doubt(kind, doubt.count + 1, doubt.since)
+    state = attrs.evolve(state, doubt=doubt, fresh=True)
+    is_proven = doubt.count >= _PROOF and is_over(doubt.since + policy.gone_window, now)
+    if is_proven or getattr(error, "verified", False):
+        return _believed(state, kind, now, verified=not is_proven)
+    if kind == "unreadable":
+        return _unanswered(state, error, policy, now, load)
+    if is_over(state.ends_at, now):
+        return deadline_passed(state, now)
+    again = policy.gone_window / (_PROOF - 1) * (1 + policy.jitter * policy.random())
+    return Pending(state=state, delay=_capped(state, again, now))
+
+
+def _believed(state: PollState, kind: DoubtKind, now: float, *, verified: bool) -> Outcome:
+    if kind == "gone":
+        return SessionGone(
+            token=state.token,
+            reference=state.reference,
+            status=state.status,
+            polls=state.polls,
+            waited=now - state.watched,
+            last_error=state.last_error,
+            verified=verified,
+        )
+    return _failed(state, now)
+
+
+def _failed(state: PollState, now: float) -> PollFailed:
+    return PollFailed(
+        token=state.token,
+        reference=state.reference,
+        status=state.status,
+        polls=state.polls,
+        waited=now - state.watched,
+        last_error=state.last_error,
+    )
+
+
+def _unanswered(
+    state: PollState, error: IdentomatError, policy: PollPolicy, now: float, load: Load
+) -> Step:
+    # While nobody answers, a verdict may be there that only cannot be read.
+    if is_over(state.ends_at + policy.grace, now):
+        return _failed(state, now)
+    return _pending(state, error, policy, now, load)
+
+
+def _pending(
+    state: PollState,
+    answer: SessionStatus | IdentomatError,
+    policy: PollPolicy,
+    now: float,
+    load: Load,
+) -> Pending:
+    gap = _scheduled(state, answer, policy, now, load)
+    delay = max(gap or 0.0, FLOOR) * _jittered(policy)
+    if isinstance(answer, AuthenticationError | SignatureError):
+        delay = FLOOR  # soon again: is it the account, or this one answer?
+    if isinstance(answer, IdentomatError):
+        again = consult(policy.retry_wait, polls=state.failures, begun=now, now=now, answer=answer)
+        delay = max(delay, (again or FLOOR) * _jittered(policy))
+    early = tuple(at for at in state.early if at > now + TOLERANCE)
+    state = attrs.evolve(state, early=early)
+    if early:
+        delay = min(delay, early[0] - now)
+    return Pending(state=state, delay=_capped(state, delay, now), unsound=gap is None)
+
+
+def _scheduled(
+    state: PollState,
+    answer: SessionStatus | IdentomatError,
+    policy: PollPolicy,
+    now: float,
+    load: Load,
+) -> float | None:
+    if isinstance(policy.wait, wait_person):
+        return policy.wait.gap(now - state.begun, status=state.status, stretch=load.stretch)
+    gap = consult(policy.wait, polls=state.polls, begun=state.begun, now=now, answer=answer)
+    if gap is None:
+        return None
+    in_review = state.status is SessionStatus.MANUAL_CHECK
+    return max(gap, load.at_least, REVIEW if in_review else 0.0)
+
+
+def _jittered(policy: PollPolicy) -> float:
+    return 1 + policy.jitter * (2 * policy.random() - 1)
+
+
+def _capped(state: PollState, delay: float, now: float) -> float:
+    # The one look at the deadline finds a verdict that has come since the last.
+    left = state.ends_at - now
+    return min(delay, left) if left > TOLERANCE else delay

@@ -1,0 +1,8 @@
+"""
+How it is said over HTTP.
+
+Requests are built and replies are read by plain functions (`_protocol`, `_replies`,
+`_signing`, `_retry`); `_transport` is the only module that knows the HTTP library and the
+only place where a byte moves. Connections are lanes: a kept lane only ever answers "is it
+settled yet?", and whatever a caller acts on is the first answer of a new one.
+"""

@@ -1,0 +1,292 @@
+"""What a reply means: a body that may be read, or which error. No I/O."""
+
+import hmac
+import re
+from collections.abc import Callable, Sequence
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import attrs
+
+from identomat_async._model._json import strict_json
+from identomat_async._model._token import is_token
+from identomat_async._wire._protocol import Operation
+from identomat_async._wire._signing import matches
+from identomat_async.errors import (
+    ApiError,
+    AuthenticationError,
+    IdentomatError,
+    MediaNotFoundError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ResponseDecodeError,
+    ServerError,
+    SessionInvalidError,
+    SessionNotFoundError,
+    SignatureError,
+    UnexpectedRedirectError,
+)
+
+T = TypeVar("T")
+
+# The two words that a body may consist of without being signed, byte for byte.
+_UNSIGNED_WORDS = {b'"SESSION_NOT_FOUND"', b'"SESSION_INVALID"'}
+_CODE = re.compile(r"[A-Z]+(_[A-Z]+)+", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?", re.ASCII)
+_TOKEN_MEMBERS = ("session_token", "sessionToken", "sessionId", "token")
+
+
+@attrs.frozen(kw_only=True)
+class Reply:
+    """
+    A reply as it was received.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Name (lower case) and value of each, in order.
+        body: The exact bytes; empty when they went to a file.
+        head: The first byte of what went to a file.
+        digest: The HMAC of the bytes that went to a file, None when *body* holds them.
+        received: When it came, by the wall clock, in seconds since the epoch.
+    """
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]] = attrs.field(repr=False)
+    body: bytes = attrs.field(default=b"", repr=False)
+    head: bytes = attrs.field(default=b"", repr=False)
+    digest: bytes | None = attrs.field(default=None, repr=False)
+    received: float = 0.0
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return the values of every header *name* (lower case)."""
+        return [value for key, value in self.headers if key == name]
+
+
+def check(reply: Reply, operation: Operation, *, secret: bytes | None) -> None:
+    """
+    See to it that *reply* is a success whose body may be read.
+
+    Raises:
+        SignatureError: A secret is set and a success is not signed with it.
+        ApiError: The service answered with an error; its class says which.
+        RequestTimeoutError: The service gave up waiting for the request (408).
+        ResponseDecodeError: It is a web page where JSON is due.
+    """
+    is_success = 200 <= reply.status < 300
+    if reply.body in _UNSIGNED_WORDS:
+        verified = secret is not None and _is_signed(reply, secret)
+        raise _session_error(reply.status, reply.body.decode()[1:-1], operation, verified=verified)
+    if is_success and secret is not None and not _is_signed(reply, secret):
+        raise SignatureError(
+            "the answer is not signed with the secret key; it was not read",
+            operation=operation.name,
+            retryable=True,
+            maybe_applied=True,
+        )
+    if not is_success:
+        raise _refusal(reply, operation)
+    _check_content(reply, operation)
+
+
+def _is_signed(reply: Reply, secret: bytes) -> bool:
+    digest = reply.digest or hmac.digest(secret, reply.body, "sha256")
+    return matches(digest, reply.values(b"authorization"))
+
+
+def _check_content(reply: Reply, operation: Operation) -> None:
+    head = reply.body[:1] or reply.head
+    if not head:
+        raise _undecodable(operation, "empty")
+    if operation.is_media and (is_text(reply) or head in {b"{", b'"', b"<"}):
+        raise vendor_error(reply.body, operation) or _undecodable(operation, "content-type")
+    if head == b"<" or "html" in content_type_of(reply):
+        raise _undecodable(operation, "content-type")
+
+
+def content_type_of(reply: Reply) -> str:
+    """Return the content type in lower case, empty when there is none."""
+    return next(iter(reply.values(b"content-type")), b"").decode("latin-1").lower()
+
+
+def is_text(reply: Reply) -> bool:
+    """Tell whether *reply* calls itself JSON or a page, so that it can be no medium."""
+    content_type = content_type_of(reply)
+    return "json" in content_type or "html" in content_type
+
+
+def read(body: bytes, operation: Operation, decode: Callable[[bytes], T]) -> T:
+    """
+    Return what *decode* makes of the body of a success.
+
+    Raises:
+        ApiError: The body is one of the vendor's errors, which may come with HTTP 200.
+        ResponseDecodeError: It cannot be read.
+    """
+    try:
+        return decode(body)
+    except ResponseDecodeError as error:
+        failure = error
+    failure.operation = operation.name
+    failure.retryable = failure.maybe_applied = True
+    raise vendor_error(body, operation) or failure
+
+
+def decode_token(body: bytes) -> str:
+    """
+    Return the session token in the answer to `begin`.
+
+    It is a bare JSON string in practice; an object with the token as a member and a token
+    without quotes are understood too.
+
+    Raises:
+        ResponseDecodeError: There is no token in it.
+    """
+    bare = body.strip().decode("ascii", errors="replace")
+    value = bare if is_token(bare) else strict_json(body)
+    if isinstance(value, dict):
+        value = next((value[name] for name in _TOKEN_MEMBERS if name in value), None)
+    if isinstance(value, str) and is_token(value) and not _CODE.fullmatch(value):
+        return value
+    raise ResponseDecodeError("the answer to begin holds no session token", reason="shape")
+
+
+def vendor_error(body: bytes, operation: Operation, status: int = 200) -> ApiError | None:
+    """Return the error that a body stands for whatever its HTTP status, None if it is none."""
+    try:
+        value = strict_json(body)
+    except ResponseDecodeError:
+        return None
+    if isinstance(value, dict) and "argumentError" in value and "result" not in value:
+        return ApiError(
+            "the service refuses an argument of the call",
+            status_code=status,
+            operation=operation.name,
+            reason="argument",
+        )
+    if isinstance(value, str) and _CODE.fullmatch(value):
+        return _session_error(status, value, operation, verified=False)
+    return None
+
+
+def _session_error(status: int, code: str, operation: Operation, *, verified: bool) -> ApiError:
+    if code == "SESSION_NOT_FOUND":
+        return SessionNotFoundError(
+            "the service does not know this session",
+            verified=verified,
+            status_code=status,
+            code=code,
+            operation=operation.name,
+        )
+    if code == "SESSION_INVALID":
+        return SessionInvalidError(
+            "the service calls this session invalid",
+            verified=verified,
+            status_code=status,
+            code=code,
+            operation=operation.name,
+        )
+    return ApiError(
+        "the service answered with an error code that this version does not know",
+        status_code=status,
+        operation=operation.name,
+        reason="unknown-code",
+    )
+
+
+def _refusal(reply: Reply, operation: Operation) -> IdentomatError:
+    status, name = reply.status, operation.name
+    if 300 <= status < 400 or status < 200:
+        return UnexpectedRedirectError(
+            f"the service redirects (HTTP {status}): check base_url; nothing was followed",
+            status_code=status,
+            operation=name,
+        )
+    if status in {401, 403, 407}:
+        return AuthenticationError(
+            f"the service refuses the company key (HTTP {status})",
+            status_code=status,
+            operation=name,
+        )
+    if status == 408:
+        return RequestTimeoutError(
+            "the service gave up waiting for the request (HTTP 408)",
+            operation=name,
+            retryable=True,
+            maybe_applied=True,
+        )
+    if status == 429:
+        return RateLimitedError(
+            "the service asks for fewer requests (HTTP 429)",
+            status_code=status,
+            retry_after=retry_after(reply),
+            operation=name,
+            retryable=True,
+        )
+    if status >= 500 or status == 425:
+        return _server_error(reply, name)
+    return vendor_error(reply.body, operation, status) or _client_error(status, operation)
+
+
+def _server_error(reply: Reply, name: str) -> ServerError:
+    later = retry_after(reply)
+    says_later = reply.status == 425 or (reply.status == 503 and later is not None)
+    return ServerError(
+        f"the service failed (HTTP {reply.status})",
+        status_code=reply.status,
+        retry_after=later,
+        operation=name,
+        retryable=reply.status not in {501, 505},
+        maybe_applied=not says_later,
+    )
+
+
+def _client_error(status: int, operation: Operation) -> ApiError:
+    if status == 404 and operation.is_media:
+        return MediaNotFoundError(
+            "the session has no such image or video", status_code=status, operation=operation.name
+        )
+    is_conflict = status in {409, 423}
+    return ApiError(
+        f"the service refuses the request (HTTP {status})",
+        status_code=status,
+        operation=operation.name,
+        reason="conflict" if is_conflict else None,
+        retryable=is_conflict,
+    )
+
+
+def _undecodable(operation: Operation, reason: str) -> ResponseDecodeError:
+    return ResponseDecodeError(
+        "the answer is not what the method returns, a web page perhaps",
+        operation=operation.name,
+        reason=reason,
+        retryable=True,
+        maybe_applied=True,
+    )
+
+
+def retry_after(reply: Reply) -> float | None:
+    """
+    Return the seconds that a reply asks to wait, None when it says nothing usable.
+
+    Decimal seconds, or an HTTP date less the reply's own ``Date`` (our wall clock where it
+    has none). Of several values the largest counts; senseless ones are ignored.
+    """
+    since = next(filter(None, map(_http_date, reply.values(b"date"))), reply.received)
+    asked = [_asked(value, since) for value in reply.values(b"retry-after")]
+    return max((seconds for seconds in asked if seconds is not None), default=None)
+
+
+def _asked(value: bytes, since: float) -> float | None:
+    text = value.decode("latin-1").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    until = _http_date(value)
+    return None if until is None else max(0.0, until - since)
+
+
+def _http_date(value: bytes) -> float | None:
+    try:
+        return parsedate_to_datetime(value.decode("latin-1")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None

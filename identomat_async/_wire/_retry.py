@@ -1,0 +1,112 @@
+"""Whether one call is tried again, and when. Decided without clock or I/O."""
+
+import attrs
+from tenacity import RetryCallState, wait_random_exponential
+from tenacity.wait import wait_base
+
+from identomat_async._wire._protocol import Operation
+from identomat_async.errors import ConfigurationError, IdentomatError, RateLimitedError
+
+# A single call waits this long for a service that asks for it; beyond it raises at once.
+LONGEST_ASKED_WAIT = 60.0
+
+_COST = 14
+_THROTTLED_COST = 5
+
+
+class wait_fault(wait_base):  # noqa: N801 - named as tenacity names its strategies
+    """
+    Full jitter: up to 0.25 s doubling to 8 s after a fault, 1 s to 20 s when throttled.
+
+    The shape is the one that AWS published ("Exponential Backoff And Jitter").
+    """
+
+    def __init__(self) -> None:
+        self._fault = wait_random_exponential(multiplier=0.25, max=8)
+        self._throttled = wait_random_exponential(multiplier=1, max=20)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        """Return the seconds to wait after the failure in *retry_state*."""
+        outcome = retry_state.outcome
+        error = outcome.exception() if outcome is not None else None
+        is_throttled = isinstance(error, RateLimitedError)
+        return (self._throttled if is_throttled else self._fault)(retry_state)
+
+
+def _at_least_one(_: object, __: object, value: int) -> None:
+    if value < 1:
+        raise ConfigurationError("attempts must be 1 or more; 1 means no repeats")
+
+
+def _not_negative(_: object, __: object, value: int | None) -> None:
+    if value is not None and value < 0:
+        raise ConfigurationError("quota must not be negative; None means no quota")
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """
+    How single calls are repeated after a failure. Polls are not: their schedule is.
+
+    Args:
+        attempts: Requests one call may make, the first included; `delete` two more.
+        wait: The seconds between them: any tenacity wait strategy.
+        quota: Tokens that all calls of a client share. A repeat costs 14 of them (5 when
+            throttled), which come back if it succeeds, and each plain success gives 1; so
+            a service that is down is not asked much more than it is called. None: no
+            quota.
+
+    Raises:
+        ConfigurationError: A figure is out of range.
+    """
+
+    attempts: int = attrs.field(default=3, validator=_at_least_one)
+    wait: wait_base = attrs.field(factory=wait_fault)
+    quota: int | None = attrs.field(default=500, validator=_not_negative)
+
+    def attempts_for(self, operation: Operation) -> int:
+        """Return how many requests one call of *operation* may make."""
+        return 1 if self.attempts == 1 else self.attempts + operation.extra_attempts
+
+
+class Quota:
+    """The tokens that repeats cost, shared by the calls of one client."""
+
+    def __init__(self, capacity: int | None) -> None:
+        self._capacity = capacity
+        self.tokens = 0 if capacity is None else capacity
+
+    def __repr__(self) -> str:
+        return f"<Quota {self.tokens} of {self._capacity}>"
+
+    def spend(self, error: IdentomatError) -> int | None:
+        """Pay for one repeat after *error*; return its cost, None if it is too dear."""
+        cost = _THROTTLED_COST if isinstance(error, RateLimitedError) else _COST
+        if self._capacity is None:
+            return 0
+        if cost > self.tokens:
+            return None
+        self.tokens -= cost
+        return cost
+
+    def earn(self, spent: int) -> None:
+        """Give back what a call that succeeded has *spent*, or 1 if that is nothing."""
+        if self._capacity is not None:
+            self.tokens = min(self._capacity, self.tokens + (spent or 1))
+
+
+def may_repeat(error: BaseException, operation: Operation) -> bool:
+    """
+    Tell whether asking again is right.
+
+    An allow-list: only our own errors that say so. What may have been processed is
+    repeated only where a repeat does no harm.
+    """
+    if not isinstance(error, IdentomatError) or not error.retryable:
+        return False
+    return operation.repeatable or not error.maybe_applied
+
+
+def asked_wait(error: BaseException | None) -> float:
+    """Return the seconds that the service itself asked to wait, 0 if it did not."""
+    return getattr(error, "retry_after", None) or 0.0

@@ -1,0 +1,135 @@
+"""
+What happens, for those who watch the watcher.
+
+Every event is a frozen value without secrets and personal data; a session is named by its
+`token_hash`. Pass functions as ``observers=`` to a client or poller; one that raises is
+counted (`PollerStats.observer_errors`) and otherwise ignored.
+"""
+
+from collections.abc import Callable
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """The root of all events."""
+
+
+@attrs.frozen(kw_only=True)
+class SessionEvent(Event):
+    """
+    The root of the events about one session.
+
+    Attributes:
+        token_hash: Stands for its token; see `IdentomatClient.token_hash`.
+    """
+
+    token_hash: str
+
+
+@attrs.frozen(kw_only=True)
+class PollFinished(SessionEvent):
+    """
+    A session was looked at.
+
+    Attributes:
+        status: The known status that was seen; None if it was unknown or the look failed.
+        error: The name of the class of the error, None if the look was answered.
+        elapsed: Seconds that the look took.
+        lateness: Seconds from when it was due to when it was begun.
+    """
+
+    status: str | None
+    error: str | None
+    elapsed: float
+    lateness: float
+
+
+@attrs.frozen(kw_only=True)
+class StatusChanged(SessionEvent):
+    """
+    A session has another status than at the last look.
+
+    Attributes:
+        before: The known status before, None if there was none.
+        after: The known status now, None if it is unknown.
+    """
+
+    before: str | None
+    after: str | None
+
+
+@attrs.frozen(kw_only=True)
+class UnknownStatus(SessionEvent):
+    """The service gave a status that this version does not know; the watch goes on."""
+
+
+@attrs.frozen(kw_only=True)
+class AnswerConflict(SessionEvent):
+    """
+    A kept connection called a session settled, and a fresh one did not agree.
+
+    The fresh answer counts. Now and then an operator changes a decision in between; if it
+    happens often, something on the way mixes up answers.
+
+    Attributes:
+        kept: The status on the kept connection.
+        fresh: The known status on the fresh one, None if it is unknown.
+    """
+
+    kept: str
+    fresh: str | None
+
+
+@attrs.frozen(kw_only=True)
+class OutcomeReady(SessionEvent):
+    """
+    A watch has come to its outcome.
+
+    Attributes:
+        outcome: The name of the outcome's class.
+        status: The known status last seen, None otherwise.
+    """
+
+    outcome: str
+    status: str | None
+
+
+@attrs.frozen(kw_only=True)
+class UnsoundSchedule(SessionEvent):
+    """The wait strategy gave no usable time; half a second was used. Told once."""
+
+
+@attrs.frozen(kw_only=True)
+class Starved(Event):
+    """
+    There are more sessions than the rate can look at five times within the deadline.
+
+    Attributes:
+        watched: How many sessions there are.
+        per_second: The rate, in requests per second.
+    """
+
+    watched: int
+    per_second: float
+
+
+@attrs.frozen(kw_only=True)
+class Halted(Event):
+    """
+    The service refuses the account; nothing is polled until it does not.
+
+    Attributes:
+        error: The name of the class of the error.
+    """
+
+    error: str
+
+
+@attrs.frozen(kw_only=True)
+class Resumed(Event):
+    """Polling goes on after `Halted`."""
+
+
+Observer = Callable[[Event], object]

@@ -1,0 +1,182 @@
+"""How the sandbox is reached over real sockets: a server in a thread of its own."""
+
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.to_thread
+import uvicorn
+from starlette.types import ASGIApp
+
+from identomat_async.errors import ConfigurationError
+from identomat_async.sandbox._asgi import ROOT
+
+_KEEP_ALIVE = 75  # seconds
+_PATIENCE = 10.0  # seconds for a start or a stop
+
+
+class SandboxServer:
+    """
+    The sandbox on a port of this machine, for as long as the block lasts.
+
+    Works as a plain ``with`` and as an ``async with`` on asyncio and trio; the server
+    itself always runs in its own thread with its own event loop. A stop waits at most one
+    second for requests that are under way.
+
+    Attributes:
+        host: Where it listens.
+        port: Where it listens.
+        base_url: What to give to a client.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        public: bool,
+        on_start: Callable[[], None],
+    ) -> None:
+        if not public and not _is_loopback(host):
+            raise ConfigurationError(
+                f"{host!r} is not a loopback address; say public=True to let others in"
+            )
+        self._app = app
+        self._address = (host, port)
+        self._on_start = on_start
+        self._ready = threading.Event()
+        self._end: Future[None] = Future()
+        self.host = host
+        self.port = port
+
+    @property
+    def base_url(self) -> str:
+        """Where the methods of the API are, with a trailing slash."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}{ROOT}"
+
+    def __repr__(self) -> str:
+        return f"<SandboxServer {self.base_url}>"
+
+    def __enter__(self) -> Self:
+        self._launch()
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+        self._end.result(0)
+
+    async def __aenter__(self) -> Self:
+        self._launch()
+        try:
+            await anyio.to_thread.run_sync(self._wait_until_ready)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._stop)
+        self._end.result(0)
+
+    def _launch(self) -> None:
+        if self._ready.is_set():
+            raise ConfigurationError("a server runs once; call serve() again for another one")
+        listener = _listen(self._address)
+        self.port = listener.getsockname()[1]
+        self._on_start()
+        self._server = _Server(self._app, self._ready)
+        self._thread = threading.Thread(
+            target=self._run, args=(listener,), name="identomat-sandbox", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self, listener: socket.socket) -> None:
+        with listener:
+            try:
+                self._server.run(sockets=[listener])
+            except BaseException as error:  # noqa: BLE001  # raised again where the block is
+                self._end.set_exception(error)
+            else:
+                self._end.set_result(None)
+            finally:
+                self._ready.set()
+
+    def _wait_until_ready(self) -> None:
+        self._ready.wait(_PATIENCE)
+        if self._end.done():
+            raise ConfigurationError(
+                f"the server did not start: {type(self._end.exception()).__name__}"
+            )
+
+    def _stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(_PATIENCE)
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that tells when it is ready."""
+
+    def __init__(self, app: ASGIApp, ready: threading.Event) -> None:
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=1,
+        )
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready.set()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(address: tuple[str, int]) -> socket.socket:
+    # The port is open before the thread starts, so nobody is ever refused.
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    try:
+        listener = socket.create_server(address, family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the sandbox cannot listen on port {address[1]} (errno {error.errno});"
+            " port 0 takes any free one"
+        ) from None
+    # asyncio turns Nagle's algorithm off only for sockets that say they are TCP, which
+    # create_server does not; with it every answer would wait 40 ms for an ACK.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listener.detach())

@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import math
+from typing import Any
 
 import anyio
 import attrs
@@ -11,11 +12,18 @@ from identomat_async.errors import ConfigurationError
 
 # A timer may fire this much early or late, so requests may be this much out of step.
 TIMER_SLACK = 0.005
+_HIGHEST = 1e9
 
 
-def _positive(_: object, attribute: "attrs.Attribute[float]", value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise ConfigurationError(f"{attribute.name} must be finite and above 0")
+def _above_zero(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and 0 < value <= _HIGHEST):
+        raise ConfigurationError(f"{attribute.name} must be a finite number above 0")
+
+
+def _whole(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{attribute.name} must be a whole number, 1 or more")
 
 
 @attrs.define(eq=False, repr=False, slots=False)
@@ -33,12 +41,12 @@ class RateBudget:
         max_in_flight: How many may be under way at the same time.
 
     Raises:
-        ConfigurationError: A figure is not above 0.
+        ConfigurationError: A figure is not above 0, or not whole where it must be.
     """
 
-    per_second: float | None = attrs.field(validator=_positive)
-    burst: int = attrs.field(default=1, kw_only=True, validator=_positive)
-    max_in_flight: int = attrs.field(default=20, kw_only=True, validator=_positive)
+    per_second: float | None = attrs.field(validator=attrs.validators.optional(_above_zero))
+    burst: int = attrs.field(default=1, kw_only=True, validator=_whole)
+    max_in_flight: int = attrs.field(default=20, kw_only=True, validator=_whole)
 
     def __attrs_post_init__(self) -> None:
         self._in_flight = 0

@@ -11,6 +11,9 @@ from identomat_async.errors import ConfigurationError
 Seconds = float | timedelta
 Deadline = float | timedelta | datetime
 
+# The span that a timedelta can say, which no deadline needs.
+_LONGEST = 1e14
+
 
 class Clock:
     """
@@ -39,9 +42,10 @@ def seconds(value: Seconds, *, name: str) -> float:
         ConfigurationError: It is negative or not a finite number; *name* says whose.
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, int | float):
+    if isinstance(number, bool) or not isinstance(number, int | float):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
         raise ConfigurationError(f"{name} must be seconds or a timedelta")
-    if not math.isfinite(number) or number < 0:
+    # Compared and not converted, since an int may be too large for a float.
+    if not 0 <= number <= _LONGEST:
         raise ConfigurationError(f"{name} must be finite and not negative")
     return float(number)
 

@@ -30,12 +30,12 @@ class Home:
             self._loop, self._thread, self._pid = loop, threading.get_ident(), os.getpid()
         elif moved := self._moved(loop):
             raise ConfigurationError(
-                f"this {self.owner} belongs to another {moved}: make one in each {moved}"
+                f"this {self.owner} was first used in another {moved}: make one in each {moved}"
             )
 
     def _moved(self, loop: EventLoopToken) -> str | None:
         if self._pid != os.getpid():
-            return "process (it was used before a fork)"
+            return "process"
         if self._thread != threading.get_ident():
             return "thread"
         return "event loop" if loop != self._loop else None

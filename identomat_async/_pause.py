@@ -7,6 +7,8 @@ import anyio
 
 # Longer than this no service is believed; the poller says so with an event.
 LONGEST_PAUSE = 3600.0
+# A pause is longer than asked by up to this share, so that not everybody returns at once.
+JITTER = 0.1
 
 
 class Pause:
@@ -23,8 +25,7 @@ class Pause:
     def heed(self, asked: float) -> None:
         """Send nothing for *asked* seconds (0 for nothing asked), an hour at most."""
         if asked > 0:
-            # Later than asked by up to a tenth, so that not everybody returns at once.
-            span = min(asked, LONGEST_PAUSE) * (1 + random.random() / 10)  # noqa: S311
+            span = min(asked, LONGEST_PAUSE) * (1 + JITTER * random.random())  # noqa: S311
             self._until = max(self._until, anyio.current_time() + span)
 
     def remaining(self) -> float:

@@ -1,11 +1,21 @@
 """Both backends, on time that jumps instead of passing."""
 
 import asyncio
+import copy
+import json
 import selectors
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 from trio.testing import MockClock
+
+from identomat_async import RateBudget, SessionResult, SessionStatus
+from identomat_async._home import Home
+from identomat_async._pause import Pause
+from identomat_async.events import Event
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
@@ -42,3 +52,91 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object
 def real_time(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
     """The backends on the real clock, for real sockets and worker threads."""
     return request.param, {}
+
+
+class FakeSource:
+    """
+    A `ResultSource` without a wire.
+
+    What it says of a session is a function of the seconds since it was first told of it.
+    """
+
+    def __init__(self) -> None:
+        self.timeout = 15.0
+        self.budget: RateBudget | None = None
+        self.pause = Pause()
+        self.home = Home("client")
+        self.source = self
+        self.latency = 0.0
+        self.looks: list[tuple[float, str, bool]] = []
+        self.in_flight = 0
+        self.peak = 0
+        self._lives: dict[str, Callable[[float], object]] = {}
+        self._since: dict[str, float] = {}
+
+    def says(self, token: str, *answers: object) -> None:
+        """Give *answers* one after the other, the last for ever."""
+        left = deque(answers)
+        self.lives(token, lambda _: left.popleft() if len(left) > 1 else left[0])
+
+    def decides(self, token: str, status: str, *, after: float) -> None:
+        """Be in progress, and after so many seconds something else."""
+        self.lives(token, lambda age: status if age >= after else "in_progress")
+
+    def lives(self, token: str, life: Callable[[float], object]) -> None:
+        self._lives[token] = life
+
+    def times(self, token: str) -> list[float]:
+        """When *token* was looked at, from the first look on at all."""
+        start = self.looks[0][0]
+        return [round(at - start, 3) for at, name, _ in self.looks if name == token]
+
+    def token_hash(self, token: str) -> str:
+        return f"hash-of-{token}"
+
+    async def look(self, token: str, *, fresh: bool) -> SessionStatus | SessionResult:
+        if self.budget is not None:
+            await self.budget.acquire(urgent=fresh)
+        now = anyio.current_time()
+        self.looks.append((now, token, fresh))
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        try:
+            await anyio.sleep(self.latency)
+        finally:
+            self.in_flight -= 1
+            if self.budget is not None:
+                self.budget.release()
+        answer = self._lives[token](now - self._since.setdefault(token, now))
+        if isinstance(answer, float):
+            await anyio.sleep(answer)
+            return SessionStatus.IN_PROGRESS
+        if isinstance(answer, Exception):
+            raise copy.copy(answer)
+        return document(token, str(answer)) if fresh else SessionStatus(str(answer))
+
+
+def document(token: str, status: str) -> SessionResult:
+    """Return what the service says of *token*: a document that names no token."""
+    body = {"result": status, "live": True, "person": {"personal_number": f"of {token}"}}
+    return SessionResult.from_json(json.dumps(body).encode())
+
+
+@pytest.fixture
+def source() -> FakeSource:
+    return FakeSource()
+
+
+@pytest.fixture
+def collect() -> "type[Collector]":
+    return Collector
+
+
+class Collector(list[Event]):
+    """An observer that keeps what it is told."""
+
+    def __call__(self, event: Event) -> None:
+        self.append(event)
+
+    def of(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self if type(event) is kind]

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
@@ -49,7 +49,7 @@ class Core:
     ) -> None:
         roster = Roster()
         self.source = source
-        self.outbox = Outbox(buffer, has_room=lambda: self.engine.unblock())
+        self.outbox = Outbox(buffer, has_room=self._has_room)
         self.learner = Learner(
             roster=roster,
             policy=policy,
@@ -69,6 +69,7 @@ class Core:
         self._forever = forever
         self._form: Literal["block", "service"] | None = None
         self._owner = 0
+        self._host: Group | None = None
         self._is_iterating = False
         self._is_closed = False
         self._error: IdentomatError | None = None
@@ -121,12 +122,20 @@ class Core:
         with anyio.move_on_after(limit - self.engine.now()):
             while not group.is_over:
                 group.event = anyio.Event()
-                if self.engine.is_running:
+                if self.engine.is_running or self._form is not None:
                     await group.event.wait()
                 else:
                     # Nobody polls: then whoever waits does it, for everybody.
+                    self._host = group
                     async with self.engine.hosted():
                         await group.event.wait()
+
+    async def _take_over(self) -> None:
+        # Somebody who waits may be hosting the polling: from here on the form does.
+        while self.engine.is_running and self._host is not None:
+            vacated = self.engine.stopped
+            self._host.event.set()
+            await vacated.wait()
 
     def _release(self, group: Group, waits: Sequence[tuple[Entry, Waiter]]) -> None:
         # The service was too slow, or the rate too small, for a look at the deadline.
@@ -140,10 +149,11 @@ class Core:
     # The block
 
     @asynccontextmanager
-    async def block(self) -> AsyncIterator[None]:
+    async def block(self) -> AsyncGenerator[None]:
         """Poll for the length of a block."""
         with self._form_of("block"):
             self._owner = anyio.get_current_task().id
+            await self._take_over()
             async with self.engine.hosted():
                 yield
 
@@ -207,6 +217,7 @@ class Core:
                 concurrency=concurrency,
             )
             try:
+                await self._take_over()
                 async with self.engine.hosted() as tasks:
                     tasks.start_soon(courier.run)
                     started()
@@ -237,7 +248,7 @@ class Core:
         self.outbox.notify()
 
     @contextmanager
-    def _form_of(self, form: Literal["block", "service"]) -> Iterator[None]:
+    def _form_of(self, form: Literal["block", "service"]) -> Generator[None]:
         self.check()
         if self._form is not None:
             raise ConfigurationError(
@@ -249,6 +260,10 @@ class Core:
             yield
         finally:
             self._form = None
+            self.engine.tell_groups()
+
+    def _has_room(self) -> None:
+        self.engine.unblock()
 
     def _deliver(self, outcome: Outcome) -> None:
         self.desk.watching -= 1
@@ -297,5 +312,6 @@ class Core:
             ("consumer", bool(self.engine.roster.held)),
             ("rate", self.desk.is_starved or self.learner.load.stretch > 1),
             ("in_flight", self.engine.is_crowded(now)),
+            ("nothing", True),
         )
-        return next((reason for reason, applies in reasons if applies), "nothing")
+        return next(reason for reason, applies in reasons if applies)

@@ -93,7 +93,8 @@ class Courier:
         if _is_async(self._handler):
             returned = self._handler(delivery)
         else:
-            returned = await run_sync(self._handler, delivery)
+            # In a box: trio takes it amiss when a plain function returns a coroutine.
+            (returned,) = await run_sync(lambda: (self._handler(delivery),))
         if inspect.isawaitable(returned):
             await returned
 

@@ -9,6 +9,8 @@ from identomat_async._polling._step import Load
 
 # Room between the least gap and the rate, so that no queue builds up at the ceiling.
 _ROOM = 1.1
+# The share of the rate that the schedule plans with; the rest lets a backlog drain.
+_SHARE = 0.98
 
 
 class Demand:
@@ -47,5 +49,5 @@ class Demand:
         if rate is None:
             return Load()
         if isinstance(wait, wait_person):
-            return Load(stretch=max(1.0, self.looks(wait, now) / rate))
+            return Load(stretch=max(1.0, self.looks(wait, now) / (_SHARE * rate)))
         return Load(at_least=_ROOM * self.live / rate)

@@ -121,7 +121,9 @@ class Desk:
             entry.delivers = False
             self.watching -= 1
             self._roster.settle(entry)
-        return self._outbox.discard(token) or is_watched
+        is_known = self._outbox.discard(token) or is_watched
+        self._outbox.notify()  # an iteration may have waited for this one alone
+        return is_known
 
     def _state_for(self, watch: Watch) -> PollState:
         now = self._engine.now()

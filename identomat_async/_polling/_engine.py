@@ -1,7 +1,7 @@
 """Looks at every session that is due: one scheduler, and workers that pull."""
 
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -14,6 +14,7 @@ from identomat_async._polling._entry import Entry, Group
 from identomat_async._polling._learner import Learner
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
+from identomat_async._polling._step import Answer
 from identomat_async._polling._tasks import task_group
 from identomat_async.errors import IdentomatError, RequestTimeoutError
 
@@ -53,6 +54,7 @@ class Engine:
     is_blocked: Callable[[], bool]
     groups: set[Group] = attrs.field(factory=set)
     is_running: bool = False
+    stopped: anyio.Event = attrs.field(factory=anyio.Event)
     _idle: list[_Worker] = attrs.field(factory=list)
     _busy: set[_Worker] = attrs.field(factory=set)
     _clock: Clock | None = None
@@ -105,9 +107,9 @@ class Engine:
             self._changed.set()
 
     @asynccontextmanager
-    async def hosted(self) -> AsyncIterator[TaskGroup]:
+    async def hosted(self) -> AsyncGenerator[TaskGroup]:
         """Look at sessions as they come due for the length of a block."""
-        self.is_running = True
+        self.is_running, self.stopped = True, anyio.Event()
         self.learner.halt.reset()
         try:
             async with task_group() as tasks:
@@ -118,9 +120,13 @@ class Engine:
                     tasks.cancel_scope.cancel()
         finally:
             self.is_running = False
-            # Somebody who waits may have to host the polling from now on.
-            for group in self.groups:
-                group.event.set()
+            self.stopped.set()
+            self.tell_groups()
+
+    def tell_groups(self) -> None:
+        """Have everybody who waits see whether to host the polling from now on."""
+        for group in self.groups:
+            group.event.set()
 
     def stop(self) -> None:
         """Look at nothing more in this block."""
@@ -235,8 +241,11 @@ class Engine:
 
     async def _ask(self, worker: _Worker, entry: Entry) -> bool:
         worker.began = worker.asked = now = self.now()
+        if now + self.source.timeout < self._alarm:
+            self._changed.set()  # or nobody would be there to cut this look off
         fresh = entry.state.fresh
         self.learner.tally.began(now - entry.due, fresh=fresh)
+        answer: Answer
         try:
             answer = await self.source.look(entry.state.token, fresh=fresh)
         except IdentomatError as error:

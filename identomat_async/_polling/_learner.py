@@ -34,6 +34,10 @@ from identomat_async.events import (
     UnsoundSchedule,
 )
 
+# A look that was later than this many seconds is late for want of rate or places; to
+# count from when it was due would keep the backlog for ever.
+_ON_TIME = 0.25
+
 
 @attrs.define(eq=False, repr=False, kw_only=True)
 class Learner:
@@ -83,10 +87,12 @@ class Learner:
             assert isinstance(then, Pending)  # noqa: S101 - a status alone settles nothing
             entry.state = attrs.evolve(then.state, fresh=True)
             return True
-        self._conclude(entry, then, answer, now)
+        self._conclude(entry, then, answer, now, elapsed)
         return False
 
-    def _conclude(self, entry: Entry, then: Step, answer: Answer, now: float) -> None:
+    def _conclude(
+        self, entry: Entry, then: Step, answer: Answer, now: float, elapsed: float
+    ) -> None:
         result = answer if isinstance(answer, SessionResult) else None
         entry.is_asked = False
         ended = self._give(entry, then, result, now, answered=not _is_error(answer))
@@ -100,7 +106,7 @@ class Learner:
             then = step(entry.state, answer, policy=self.policy, now=now, load=self.load)
             assert isinstance(then, Pending)  # noqa: S101 - the waiters' deadlines are ahead
             entry.state = then.state
-        self.roster.put(entry, _next_due(entry, then, now))
+        self.roster.put(entry, _next_due(entry, then, now, elapsed))
 
     def _give(
         self,
@@ -185,13 +191,13 @@ def _status(answer: SessionStatus | SessionResult) -> SessionStatus:
     return answer if isinstance(answer, SessionStatus) else answer.status
 
 
-def _next_due(entry: Entry, then: Pending, now: float) -> float:
-    # From when the look was due, so that lateness does not add up; but not after a
-    # failure, nor where a look must be begun at a certain time.
+def _next_due(entry: Entry, then: Pending, now: float, elapsed: float) -> float:
+    # From when the look was due, so that lateness does not add up; after a failure from
+    # its end, so that a slow one is not followed at once.
     end = entry.first_end(now)
     if now + then.delay >= end - TOLERANCE:
         return end
-    is_regular = then.state.last_error is None and not then.state.early
-    late = now - entry.due
-    due = now - late if is_regular and 0 <= late < then.delay / 2 else now
-    return due + then.delay
+    if then.state.last_error is not None:
+        return now + elapsed + then.delay
+    is_on_time = 0 <= now - entry.due <= _ON_TIME and not then.state.early
+    return (entry.due if is_on_time else now) + then.delay

@@ -1,8 +1,9 @@
 """The poller that people use: words and defaults around its core."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime, timedelta
+from types import TracebackType
 from typing import Self, TypeVar
 
 import anyio
@@ -33,7 +34,7 @@ T = TypeVar("T")
 _BATCH = 500
 
 
-class ResultPoller(anyio.AsyncContextManagerMixin):
+class ResultPoller:
     """
     Awaits the results of very many sessions at once.
 
@@ -98,6 +99,7 @@ class ResultPoller(anyio.AsyncContextManagerMixin):
             buffer=buffer,
             forever=forever,
         )
+        self._block: AbstractAsyncContextManager[None] = self._core.block()
 
     def __repr__(self) -> str:
         return f"<ResultPoller of {len(self)} sessions>"
@@ -113,10 +115,19 @@ class ResultPoller(anyio.AsyncContextManagerMixin):
         """Tell whether a session is watched and its outcome not handed over."""
         return isinstance(token, str) and self._core.desk.has(token)
 
-    @asynccontextmanager
-    async def __asynccontextmanager__(self) -> AsyncIterator[Self]:
-        async with self._core.block():
-            yield self
+    async def __aenter__(self) -> Self:
+        block = self._core.block()
+        await block.__aenter__()
+        self._block = block
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._block.__aexit__(kind, error, traceback)
 
     def __aiter__(self) -> Self:
         return self
@@ -180,11 +191,12 @@ class ResultPoller(anyio.AsyncContextManagerMixin):
         """
         self._core.check()
         count = 0
-        async for watch in _each(watches):
-            self._core.desk.watch(Watch(watch) if isinstance(watch, str) else watch)
-            count += 1
-            if not count % _BATCH:
-                await checkpoint()
+        async with aclosing(_each(watches)) as each:
+            async for watch in each:
+                self._core.desk.watch(Watch(watch) if isinstance(watch, str) else watch)
+                count += 1
+                if not count % _BATCH:
+                    await checkpoint()
 
     async def discard(self, token: str) -> bool:
         """
@@ -260,7 +272,8 @@ class ResultPoller(anyio.AsyncContextManagerMixin):
         """
         core = self._core
         core.check()
-        unique = dict.fromkeys([checked_token(token) async for token in _each(tokens)])
+        async with aclosing(_each(tokens)) as each:
+            unique = dict.fromkeys([checked_token(token) async for token in each])
         return await core.wait_all(
             list(unique),
             ends_at=core.desk.terms.ends_at(deadline, core.engine.now()),
@@ -325,7 +338,7 @@ class ResultPoller(anyio.AsyncContextManagerMixin):
         return self._core.stats()
 
 
-async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T]:
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item

@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import attrs
 
@@ -100,9 +100,8 @@ class PollState:
         raise ConfigurationError("this is no state that PollState.to_json wrote")
 
 
-def _members(members: dict[str, object]) -> dict[str, object]:
-    doubt, error = members["doubt"], members["last_error"]
-    status = members["status"]
+def _members(members: dict[str, Any]) -> dict[str, Any]:
+    doubt, error, status = members["doubt"], members["last_error"], members["status"]
     return members | {
         "deadline": _number(members["deadline"]),
         "review": _number(members["review"]),

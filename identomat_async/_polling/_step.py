@@ -201,13 +201,24 @@ def _after_error(
     state: PollState, error: IdentomatError, policy: PollPolicy, now: float, load: Load
 ) -> Step:
     kind = _doubt_kind(error)
-    was_fresh = state.fresh
     state = attrs.evolve(
         state, polls=state.polls + 1, failures=state.failures + 1, last_error=error
     )
-    if kind is not None:
-        return _doubted(state, error, kind, policy, now, load, was_fresh=was_fresh)
-    return _unanswered(state, error, policy, now, load)
+    if kind is None:
+        return _unanswered(state, error, policy, now, load)
+    state = _doubted(state, kind, now)
+    doubt = state.doubt
+    assert doubt is not None  # noqa: S101 - for types
+    is_proven = doubt.count >= _PROOF and is_over(doubt.since + policy.gone_window, now)
+    is_verified = getattr(error, "verified", False)
+    if is_proven or is_verified:
+        return _believed(state, kind, now, verified=is_verified)
+    if kind == "unreadable":
+        return _unanswered(state, error, policy, now, load)
+    if is_over(state.ends_at, now):
+        return deadline_passed(state, now)
+    again = policy.gone_window / (_PROOF - 1) * (1 + policy.jitter * policy.random())
+    return Pending(state=state, delay=_capped(state, max(again, FLOOR), now))
 
 
 def _doubt_kind(error: IdentomatError) -> DoubtKind | None:
@@ -219,32 +230,14 @@ def _doubt_kind(error: IdentomatError) -> DoubtKind | None:
     return "unreadable" if is_document else None
 
 
-def _doubted(
-    state: PollState,
-    error: IdentomatError,
-    kind: DoubtKind,
-    policy: PollPolicy,
-    now: float,
-    load: Load,
-    *,
-    was_fresh: bool,
-) -> Step:
+def _doubted(state: PollState, kind: DoubtKind, now: float) -> PollState:
     doubt = state.doubt
     if doubt is None or doubt.kind != kind:
         doubt = Doubt(kind, 0, now)
     # A kept connection may have carried somebody else's document.
-    if was_fresh or kind != "unreadable":
+    if state.fresh or kind != "unreadable":
         doubt = Doubt(kind, doubt.count + 1, doubt.since)
-    state = attrs.evolve(state, doubt=doubt, fresh=True)
-    is_proven = doubt.count >= _PROOF and is_over(doubt.since + policy.gone_window, now)
-    if is_proven or getattr(error, "verified", False):
-        return _believed(state, kind, now, verified=not is_proven)
-    if kind == "unreadable":
-        return _unanswered(state, error, policy, now, load)
-    if is_over(state.ends_at, now):
-        return deadline_passed(state, now)
-    again = policy.gone_window / (_PROOF - 1) * (1 + policy.jitter * policy.random())
-    return Pending(state=state, delay=_capped(state, again, now))
+    return attrs.evolve(state, doubt=doubt, fresh=True)
 
 
 def _believed(state: PollState, kind: DoubtKind, now: float, *, verified: bool) -> Outcome:

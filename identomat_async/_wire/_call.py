@@ -1,21 +1,24 @@
 """One call of the API, whole: admission, attempts, deadline, and the error it ends with."""
 
 import hmac
-import random
-from collections.abc import Callable, Mapping
+import math
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
 import anyio
 import attrs
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from tenacity import AsyncRetrying, RetryCallState
 
 from identomat_async._budget import RateBudget
+from identomat_async._clock import Deadline, deadline_at
 from identomat_async._home import Home
 from identomat_async._model._codec import decode_result, read_status
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._pause import Pause
-from identomat_async._wire._protocol import POLL, RESULT, Endpoint, Operation
+from identomat_async._pause import JITTER, Pause
+from identomat_async._wire._protocol import POLL, RESULT, Endpoint, Operation, WireRequest
 from identomat_async._wire._replies import Reply, check, read
 from identomat_async._wire._retry import (
     LONGEST_ASKED_WAIT,
@@ -23,8 +26,9 @@ from identomat_async._wire._retry import (
     RetryPolicy,
     asked_wait,
     may_repeat,
+    sound_wait,
 )
-from identomat_async._wire._transport import Sink, Transport, exchange
+from identomat_async._wire._transport import Progress, Sink, Transport, exchange
 from identomat_async.errors import (
     ClientClosedError,
     IdentomatError,
@@ -33,6 +37,9 @@ from identomat_async.errors import (
 )
 
 T = TypeVar("T")
+
+# Calls that are cut off leave at once, but for a transport that will not let go.
+_CLOSING_TIME = 1.0
 
 
 @attrs.frozen(kw_only=True)
@@ -72,6 +79,8 @@ class Caller:
     pause: Pause = attrs.field(factory=Pause, init=False)
     quota: Quota = attrs.field(init=False)
     is_closed: bool = attrs.field(default=False, init=False)
+    _under_way: set[anyio.CancelScope] = attrs.field(factory=set, init=False)
+    _settled: anyio.Event | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.quota = Quota(self.retry.quota)
@@ -114,47 +123,65 @@ class Caller:
         Raises:
             IdentomatError: See the class that is raised.
         """
+        self.check_usable()
         operation = RESULT if fresh else POLL
-        reply = await self.attempt(operation, {"session_token": token}, fresh=fresh)
-        return result_in(reply) if fresh else read(reply.body, operation, read_status)
+        request = self.endpoint.request(operation, {"session_token": token})
+        del token
+        started = anyio.current_time()
+        failure: IdentomatError | None = None
+        with self._until_closed():
+            try:
+                reply = await self.attempt(operation, request, fresh=fresh)
+                return result_in(reply) if fresh else read(reply.body, operation, read_status)
+            except IdentomatError as error:
+                failure = error
+        raise _bare(failure or _closed(), operation, attempts=1, since=started)
 
-    async def call(self, call: Call[T], *, deadline: float | None = None) -> T:
+    async def call(self, call: Call[T], *, deadline: Deadline | None = None) -> T:
         """
         Call a method on fresh connections, and repeat what may be repeated.
 
         Args:
             call: What is called.
-            deadline: Seconds for everything; None means the client's, or the method's.
+            deadline: When to give up; None means the client's default, or the method's.
 
         Raises:
             IdentomatError: See the class that is raised.
         """
         self.check_usable()
-        defaults = (deadline, self.deadline, call.operation.deadline)
-        attempts = _Attempts(self, call, next(d for d in defaults if d is not None))
+        attempts = _Attempts(self, call, self.span(deadline, call.operation))
         failure: IdentomatError | None = None
-        with anyio.move_on_after(attempts.span) as scope:
+        with self._until_closed(attempts.span):
             try:
                 return await attempts.run()
             except IdentomatError as error:
                 failure = error
-        if failure is None or scope.cancelled_caught:
-            failure = attempts.out_of_time()
-        failure.attempts = attempts.count
-        failure.elapsed = anyio.current_time() - attempts.started
-        # Raised out here and without its traceback: the frames in it hold the request.
-        raise failure.with_traceback(None)
+        failure = failure or attempts.cut_off()
+        failure.maybe_applied |= attempts.may_have_worked
+        raise _bare(failure, call.operation, attempts=attempts.count, since=attempts.started)
+
+    def span(self, deadline: Deadline | None, operation: Operation) -> float:
+        """
+        Return the seconds that a call may take.
+
+        Raises:
+            ConfigurationError: *deadline* cannot be one.
+        """
+        if deadline is None:
+            return operation.deadline if self.deadline is None else self.deadline
+        now = time.time()
+        return max(0.0, deadline_at(deadline, now=now) - now)
 
     async def attempt(
         self,
         operation: Operation,
-        params: Mapping[str, object],
+        request: WireRequest,
         *,
         fresh: bool = True,
         sink: Sink | None = None,
+        progress: Progress | None = None,
     ) -> Reply:
         """Make one request, within the budget, and return its reply if it is a success."""
-        request = self.endpoint.request(operation, params)
         if self.budget is not None:
             await self.budget.acquire(urgent=operation.urgent)
         try:
@@ -166,6 +193,7 @@ class Caller:
                 fresh=fresh,
                 secret=self.secret,
                 sink=sink,
+                progress=progress,
             )
             check(reply, operation, secret=self.secret)
         except IdentomatError as error:
@@ -177,9 +205,49 @@ class Caller:
         return reply
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """
+        Cut off what is under way, which raises `ClientClosedError`; close every connection.
+
+        Raises:
+            ConfigurationError: The client belongs to another event loop, thread or process.
+        """
+        if self.is_closed:
+            return
+        self.home.check()
         self.is_closed = True
-        await self.transport.aclose()
+        if self._under_way:
+            self._settled = anyio.Event()
+            for scope in tuple(self._under_way):
+                scope.cancel()
+            with anyio.move_on_after(_CLOSING_TIME):
+                await self._settled.wait()
+        with suppress(Exception):  # what fails to close is not used again
+            await self.transport.aclose()
+
+    @contextmanager
+    def _until_closed(self, span: float = math.inf) -> Generator[None]:
+        with anyio.move_on_after(span) as scope:
+            self._under_way.add(scope)
+            try:
+                yield
+            finally:
+                self._under_way.discard(scope)
+                if self._settled is not None and not self._under_way:
+                    self._settled.set()
+
+
+def _closed() -> ClientClosedError:
+    return ClientClosedError("the client was closed while the call was under way")
+
+
+def _bare(
+    error: IdentomatError, operation: Operation, *, attempts: int, since: float
+) -> IdentomatError:
+    # Without its traceback: the frames in it hold what was sent and received.
+    error.operation = operation.name
+    error.attempts = attempts
+    error.elapsed = anyio.current_time() - since
+    return error.with_traceback(None)
 
 
 def result_in(reply: Reply) -> SessionResult:
@@ -198,61 +266,68 @@ class _Attempts(Generic[T]):
         self.count = 0
         self._caller = caller
         self._call = call
-        self._is_sent = False
+        self._progress = Progress()
+        self._was_applied = False
         self._spent = 0
+
+    @property
+    def may_have_worked(self) -> bool:
+        """Whether the service may have acted on any of them."""
+        return self._was_applied or self._progress.is_sent
 
     async def run(self) -> T:
         policy = self._caller.retry
+        request = self._caller.endpoint.request(self._call.operation, self._call.params)
         retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: may_repeat(error, self._call.operation)),
-            wait=self._wait,
-            stop=self._stop,
-            sleep=anyio.sleep,
-            reraise=True,
+            retry=self._again, wait=self._wait, stop=self._stop, sleep=anyio.sleep, reraise=True
         )
-        value = await retrying(self._once)
+        value: T = await retrying(self._once, request)
         self._caller.quota.earn(self._spent if policy.attempts > 1 else 0)
         return value
 
-    def out_of_time(self) -> RequestTimeoutError:
-        """Return the error of a call whose deadline has passed."""
+    def cut_off(self) -> IdentomatError:
+        """Return the error of a call that was ended from outside."""
+        if self._caller.is_closed:
+            return _closed()
         return RequestTimeoutError(
-            f"no answer within the deadline of {self.span:g} s",
-            operation=self._call.operation.name,
-            retryable=True,
-            maybe_applied=self._is_sent,
-            reason="deadline",
+            f"no answer within the deadline of {self.span:g} s", retryable=True, reason="deadline"
         )
 
-    async def _once(self) -> T:
+    async def _once(self, request: WireRequest) -> T:
         self._refuse_if_paused_for_long()
         await self._caller.pause.passed()
         if self._call.sink is not None:
             await self._call.sink.rewind()
         self.count += 1
-        self._is_sent = True
         reply = await self._caller.attempt(
-            self._call.operation, self._call.params, sink=self._call.sink
+            self._call.operation, request, sink=self._call.sink, progress=self._progress
         )
         return self._call.decode(reply)
 
     def _refuse_if_paused_for_long(self) -> None:
         remaining = self._caller.pause.remaining()
-        if remaining > min(self._left(), LONGEST_ASKED_WAIT):
+        if remaining > min(self._left(), LONGEST_ASKED_WAIT * (1 + JITTER)):
             raise RateLimitedError(
                 "the service asked this client to wait longer than this call may take",
                 retry_after=remaining,
-                operation=self._call.operation.name,
+                retryable=True,
                 reason="paused",
             )
 
     def _left(self) -> float:
         return self.started + self.span - anyio.current_time()
 
+    def _again(self, state: RetryCallState) -> bool:
+        error = None if state.outcome is None else state.outcome.exception()
+        if isinstance(error, IdentomatError):
+            # The error knows better than the wire whether it can have had an effect.
+            self._was_applied |= error.maybe_applied
+            self._progress.is_sent = False
+        return may_repeat(error, self._call.operation, tries=state.attempt_number)
+
     def _wait(self, state: RetryCallState) -> float:
-        self._is_sent = False
-        asked = asked_wait(_error_of(state)) * (1 + random.random() / 10)  # noqa: S311
-        return max(self._caller.retry.wait(state), asked)
+        # What the service asked for has become a pause of the whole client.
+        return max(sound_wait(self._caller.retry.wait(state)), self._caller.pause.remaining())
 
     def _stop(self, state: RetryCallState) -> bool:
         error = _error_of(state)
@@ -265,5 +340,7 @@ class _Attempts(Generic[T]):
         return cost is None
 
 
-def _error_of(state: RetryCallState) -> BaseException | None:
-    return None if state.outcome is None else state.outcome.exception()
+def _error_of(state: RetryCallState) -> IdentomatError:
+    error = None if state.outcome is None else state.outcome.exception()
+    assert isinstance(error, IdentomatError)  # noqa: S101 - nothing else is tried again
+    return error

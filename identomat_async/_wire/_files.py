@@ -2,11 +2,19 @@
 
 import os
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import anyio
 from anyio.to_thread import run_sync
+
+from identomat_async.errors import ConfigurationError, IdentomatError
+
+
+class SinkError(IdentomatError):
+    """A sink cannot take more; the sink knows why. It never reaches a user."""
 
 
 class AtomicFile:
@@ -16,17 +24,26 @@ class AtomicFile:
     The file has mode 0600. Use it as an async context manager; without `commit` nothing
     is left behind. It is a `Sink`.
 
+    Attributes:
+        path: The file.
+        failure: The error that ended a `write` or `rewind` with `SinkError`.
+
     Raises:
-        OSError: The folder cannot be written to, or is full.
+        ConfigurationError: *path* cannot be a path.
+        OSError: The folder cannot be written to.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+            raise ConfigurationError("path must be the path of a file: a text or a Path")
         self.path = Path(path)
+        self.failure: OSError | None = None
         self._file: BinaryIO | None = None
         self._name = ""
 
-    async def __aenter__(self) -> "AtomicFile":
-        await run_sync(self._open)
+    async def __aenter__(self) -> Self:
+        # Not in a thread: a task that is cancelled there would leave the file behind.
+        self._open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -35,15 +52,23 @@ class AtomicFile:
 
     async def write(self, chunk: bytes) -> None:
         """Append *chunk*."""
-        await run_sync(self._opened.write, chunk)
+        await self._do(lambda: self._opened.write(chunk))
 
     async def rewind(self) -> None:
         """Empty the file."""
-        await run_sync(self._empty)
+        await self._do(self._empty)
 
     async def commit(self) -> None:
         """Make the file durable and put it in its place."""
         await run_sync(self._commit)
+
+    async def _do(self, act: Callable[[], object]) -> None:
+        try:
+            await run_sync(act)
+        except OSError as error:
+            self.failure = error.with_traceback(None)
+        if self.failure is not None:
+            raise SinkError("the file cannot be written")
 
     @property
     def _opened(self) -> BinaryIO:
@@ -66,6 +91,7 @@ class AtomicFile:
         self._name = ""
 
     def _discard(self) -> None:
-        self._opened.close()
+        with suppress(OSError):  # the disk is full, which has been said already
+            self._opened.close()
         if self._name:
             Path(self._name).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
 import anyio
@@ -12,7 +13,8 @@ from identomat_async.errors import ClientClosedError
 # address, and whatever went wrong on it does not last.
 MOST_ANSWERS = 100
 LONGEST_LIFE = 60.0
-_CLOSING_TIME = 1.0
+# Short, because a call whose deadline has passed waits for it.
+_CLOSING_TIME = 0.2
 
 
 class Closeable(Protocol):
@@ -81,6 +83,9 @@ class Lanes(Generic[C]):
             ClientClosedError: The lanes are closed.
         """
         await self._reserve()
+        if self._closed:
+            self._leave()
+            raise ClientClosedError("the client is closed")
         try:
             if self._free and not fresh:
                 return self._free.pop()
@@ -110,25 +115,23 @@ class Lanes(Generic[C]):
     async def aclose(self) -> None:
         """Close what is idle; what is busy closes when it comes back."""
         self._closed = True
-        for place in self._line:
-            place.event.set()
+        # Everybody in line gets a place, and finds the lanes closed.
+        while self._line:
+            self._grant()
         while self._free:
             await _close(self._free.pop())
 
     async def _reserve(self) -> None:
-        if self._busy < self._limit and not self._line and not self._closed:
+        if (self._busy < self._limit and not self._line) or self._closed:
             self._busy += 1
             return
         place = _Place()
         self._line.append(place)
         try:
-            while not (place.granted or self._closed):
-                await place.event.wait()
+            await place.event.wait()
         except BaseException:
             self._quit(place)
             raise
-        if not place.granted:
-            raise ClientClosedError("the client is closed")
 
     def _quit(self, place: "_Place") -> None:
         if place.granted:
@@ -138,11 +141,14 @@ class Lanes(Generic[C]):
 
     def _leave(self) -> None:
         self._busy -= 1
-        if self._line and not self._closed:
-            place = self._line.popleft()
-            place.granted = True
-            place.event.set()
-            self._busy += 1
+        if self._line:
+            self._grant()
+
+    def _grant(self) -> None:
+        place = self._line.popleft()
+        place.granted = True
+        place.event.set()
+        self._busy += 1
 
 
 class _Place:
@@ -156,6 +162,7 @@ class _Place:
 
 
 async def _close(lane: Lane[C]) -> None:
-    # A close that is itself cancelled would leave a descriptor behind.
-    with anyio.move_on_after(_CLOSING_TIME, shield=True):
+    # A close that is itself cancelled would leave a descriptor behind; one that fails
+    # must not hide what the lane was dropped for.
+    with anyio.move_on_after(_CLOSING_TIME, shield=True), suppress(Exception):
         await lane.carrier.aclose()

@@ -4,7 +4,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal, TypeGuard, get_args
 from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
@@ -20,7 +20,13 @@ JSON_CAP = 4 * 1024 * 1024
 MEDIA_CAP = 64 * 1024 * 1024
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,512}", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", re.ASCII)
 _METHOD = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*/?", re.ASCII)
+
+_MUST_BE_PLAIN = (
+    "{} must be 1 to 512 printable ASCII characters without spaces: check for a line end or "
+    "a quote that came with it"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -73,7 +79,7 @@ def other_operation(method: str) -> Operation:
     Raises:
         ConfigurationError: *method* is not a relative path of plain words.
     """
-    if not _METHOD.fullmatch(method):
+    if not isinstance(method, str) or not _METHOD.fullmatch(method):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
         raise ConfigurationError(
             'a method is a relative path of letters, digits, "-" and "_", such as "some/method/"'
         )
@@ -106,9 +112,9 @@ class Endpoint:
     encoding: Encoding = "json"
 
     def __attrs_post_init__(self) -> None:
-        checked_text(self.company_key.reveal(), name="company_key")
+        _check_key(self.company_key, name="company_key")
         if self.secret_key is not None:
-            checked_text(self.secret_key.reveal(), name="secret_key")
+            _check_key(self.secret_key, name="secret_key")
         if self.encoding not in get_args(Encoding):
             raise ConfigurationError('encoding must be "json", "form" or "query"')
         if self.secret_key is not None and self.encoding != "json":
@@ -116,6 +122,11 @@ class Endpoint:
                 'with a secret_key requests are signed, and only encoding="json" is '
                 "defined for signed requests: leave encoding out"
             )
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether requests and successful answers carry a signature."""
+        return self.secret_key is not None
 
     def request(self, operation: Operation, params: Mapping[str, object]) -> WireRequest:
         """
@@ -126,8 +137,10 @@ class Endpoint:
             params: The method's own parameters; the company key is added here.
 
         Raises:
-            ConfigurationError: A parameter cannot be said in JSON.
+            ConfigurationError: A parameter cannot be said in JSON, or is the company key.
         """
+        if "company_key" in params:
+            raise ConfigurationError("company_key is added to every call: leave it out of params")
         everything = {"company_key": self.company_key.reveal(), **params}
         url = self.base_url + operation.path
         if self.encoding == "query":
@@ -182,12 +195,20 @@ def checked_text(value: object, *, name: str) -> str:
     Raises:
         ConfigurationError: It is not; the value is not repeated.
     """
-    if not isinstance(value, str) or not _PRINTABLE.fullmatch(value):
-        raise ConfigurationError(
-            f"{name} must be 1 to 512 printable ASCII characters without spaces: check for "
-            "a line end or a quote that came with it"
-        )
+    if not is_plain_text(value):
+        raise ConfigurationError(_MUST_BE_PLAIN.format(name))
     return value
+
+
+def is_plain_text(value: object) -> TypeGuard[str]:
+    """Tell whether *value* is 1 to 512 printable ASCII characters without space."""
+    return isinstance(value, str) and _PRINTABLE.fullmatch(value) is not None
+
+
+def _check_key(key: Secret, *, name: str) -> None:
+    # Revealed in a frame that is gone before anything is raised.
+    if not is_plain_text(key.reveal()):
+        raise ConfigurationError(_MUST_BE_PLAIN.format(name))
 
 
 def checked_base_url(url: str, *, name: str = "base_url") -> str:
@@ -200,15 +221,15 @@ def checked_base_url(url: str, *, name: str = "base_url") -> str:
     """
     checked_text(url, name=name)
     scheme, host = _scheme_and_host(url)
-    if not host or scheme not in {"https", "http"}:
+    if "@" in url or "?" in url or "#" in url:
+        raise ConfigurationError(f"{name} must have no user, password, query or fragment")
+    if not host or not _HOST.fullmatch(host) or scheme not in {"https", "http"}:
         raise ConfigurationError(f"{name} must be a URL that begins with https:// and names a host")
     if scheme == "http" and not is_loopback(host):
         raise ConfigurationError(
             f"{name} must be https: http would send the company key in the clear, and is "
             "accepted for this machine only (localhost, 127.0.0.1, [::1])"
         )
-    if "@" in url or "?" in url or "#" in url:
-        raise ConfigurationError(f"{name} must have no user, password, query or fragment")
     return f"{url.rstrip('/')}/"
 
 

@@ -3,12 +3,13 @@
 import hmac
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import attrs
 
-from identomat_async._model._json import strict_json
+from identomat_async._model._json import json_or_error
 from identomat_async._model._token import is_token
 from identomat_async._wire._protocol import Operation
 from identomat_async._wire._signing import matches
@@ -31,8 +32,12 @@ T = TypeVar("T")
 
 # The two words that a body may consist of without being signed, byte for byte.
 _UNSIGNED_WORDS = {b'"SESSION_NOT_FOUND"', b'"SESSION_INVALID"'}
-_CODE = re.compile(r"[A-Z]+(_[A-Z]+)+", re.ASCII)
+# Tokens are lower case; the limit leaves room for one that is not.
+_CODE = re.compile(r"[A-Z]{2,32}(_[A-Z0-9]{1,32})*", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?", re.ASCII)
+_LONGEST_DATE = 64
+# With these JSON and web pages begin, and no image or video.
+PAGE_MARKS = frozenset((b"{", b'"', b"<"))
 _TOKEN_MEMBERS = ("session_token", "sessionToken", "sessionId", "token")
 
 
@@ -97,7 +102,7 @@ def _check_content(reply: Reply, operation: Operation) -> None:
     head = reply.body[:1] or reply.head
     if not head:
         raise _undecodable(operation, "empty")
-    if operation.is_media and (is_text(reply) or head in {b"{", b'"', b"<"}):
+    if operation.is_media and (is_text(reply) or head in PAGE_MARKS):
         raise vendor_error(reply.body, operation) or _undecodable(operation, "content-type")
     if head == b"<" or "html" in content_type_of(reply):
         raise _undecodable(operation, "content-type")
@@ -141,21 +146,21 @@ def decode_token(body: bytes) -> str:
     Raises:
         ResponseDecodeError: There is no token in it.
     """
-    bare = body.strip().decode("ascii", errors="replace")
-    value = bare if is_token(bare) else strict_json(body)
+    value = json_or_error(body)
+    if isinstance(value, ResponseDecodeError):
+        value = body.strip().decode("ascii", errors="replace")
     if isinstance(value, dict):
-        value = next((value[name] for name in _TOKEN_MEMBERS if name in value), None)
-    if isinstance(value, str) and is_token(value) and not _CODE.fullmatch(value):
+        members = cast("dict[str, object]", value)
+        value = next((members[name] for name in _TOKEN_MEMBERS if name in members), None)
+    if is_token(value) and not _CODE.fullmatch(value):
         return value
+    del body, value
     raise ResponseDecodeError("the answer to begin holds no session token", reason="shape")
 
 
 def vendor_error(body: bytes, operation: Operation, status: int = 200) -> ApiError | None:
     """Return the error that a body stands for whatever its HTTP status, None if it is none."""
-    try:
-        value = strict_json(body)
-    except ResponseDecodeError:
-        return None
+    value = json_or_error(body)
     if isinstance(value, dict) and "argumentError" in value and "result" not in value:
         return ApiError(
             "the service refuses an argument of the call",
@@ -273,20 +278,24 @@ def retry_after(reply: Reply) -> float | None:
     has none). Of several values the largest counts; senseless ones are ignored.
     """
     since = next(filter(None, map(_http_date, reply.values(b"date"))), reply.received)
-    asked = [_asked(value, since) for value in reply.values(b"retry-after")]
-    return max((seconds for seconds in asked if seconds is not None), default=None)
+    values = reply.values(b"retry-after")
+    asked = [seconds for value in values for seconds in _asked(value, since)]
+    return max(asked, default=None)
 
 
-def _asked(value: bytes, since: float) -> float | None:
-    text = value.decode("latin-1").strip()
-    if _SECONDS.fullmatch(text):
-        return float(text)
+def _asked(value: bytes, since: float) -> list[float]:
     until = _http_date(value)
-    return None if until is None else max(0.0, until - since)
+    if until is not None:
+        return [max(0.0, until - since)]
+    texts = [text.strip() for text in value.decode("latin-1").split(",")]
+    return [float(text) for text in texts if _SECONDS.fullmatch(text)]
 
 
 def _http_date(value: bytes) -> float | None:
+    if len(value) > _LONGEST_DATE:
+        return None
     try:
-        return parsedate_to_datetime(value.decode("latin-1")).timestamp()
+        date = parsedate_to_datetime(value.decode("latin-1"))
+        return date.replace(tzinfo=date.tzinfo or UTC).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None

@@ -1,11 +1,19 @@
 """Whether one call is tried again, and when. Decided without clock or I/O."""
 
+import math
+
 import attrs
 from tenacity import RetryCallState, wait_random_exponential
 from tenacity.wait import wait_base
 
 from identomat_async._wire._protocol import Operation
-from identomat_async.errors import ConfigurationError, IdentomatError, RateLimitedError
+from identomat_async.errors import (
+    ConfigurationError,
+    IdentomatError,
+    RateLimitedError,
+    ResponseTooLargeError,
+    ServerError,
+)
 
 # A single call waits this long for a service that asks for it; beyond it raises at once.
 LONGEST_ASKED_WAIT = 60.0
@@ -33,14 +41,23 @@ class wait_fault(wait_base):  # noqa: N801 - named as tenacity names its strateg
         return (self._throttled if is_throttled else self._fault)(retry_state)
 
 
-def _at_least_one(_: object, __: object, value: int) -> None:
-    if value < 1:
-        raise ConfigurationError("attempts must be 1 or more; 1 means no repeats")
+def _at_least_one(_: object, __: object, value: object) -> None:
+    if not _is_whole(value, least=1):
+        raise ConfigurationError("attempts must be a whole number; 1 means no repeats")
 
 
-def _not_negative(_: object, __: object, value: int | None) -> None:
-    if value is not None and value < 0:
-        raise ConfigurationError("quota must not be negative; None means no quota")
+def _not_negative(_: object, __: object, value: object) -> None:
+    if value is not None and not _is_whole(value, least=0):
+        raise ConfigurationError("quota must be a whole number; None means no quota")
+
+
+def _strategy(_: object, __: object, value: object) -> None:
+    if not callable(value):
+        raise ConfigurationError("wait must be a tenacity wait strategy")
+
+
+def _is_whole(value: object, *, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +78,7 @@ class RetryPolicy:
     """
 
     attempts: int = attrs.field(default=3, validator=_at_least_one)
-    wait: wait_base = attrs.field(factory=wait_fault)
+    wait: wait_base = attrs.field(factory=wait_fault, validator=_strategy)
     quota: int | None = attrs.field(default=500, validator=_not_negative)
 
     def attempts_for(self, operation: Operation) -> int:
@@ -95,18 +112,35 @@ class Quota:
             self.tokens = min(self._capacity, self.tokens + (spent or 1))
 
 
-def may_repeat(error: BaseException, operation: Operation) -> bool:
+def may_repeat(error: BaseException | None, operation: Operation, *, tries: int) -> bool:
     """
     Tell whether asking again is right.
 
     An allow-list: only our own errors that say so. What may have been processed is
     repeated only where a repeat does no harm.
+
+    Args:
+        error: What the last try ended with.
+        operation: What was asked.
+        tries: How many there have been.
     """
     if not isinstance(error, IdentomatError) or not error.retryable:
         return False
+    if error.reason == "conflict":
+        # Somebody holds the session; nobody says for how long. A deletion is worth more.
+        return operation.repeatable and (tries == 1 or operation.extra_attempts > 0)
+    if isinstance(error, ResponseTooLargeError) and operation.extra_attempts:
+        return False  # it has been deleted, and its document will not get smaller
     return operation.repeatable or not error.maybe_applied
 
 
-def asked_wait(error: BaseException | None) -> float:
+def sound_wait(seconds: float) -> float:
+    """Return what a strategy said, or 0 where it makes no sense."""
+    return seconds if 0 <= seconds < math.inf else 0.0
+
+
+def asked_wait(error: IdentomatError) -> float:
     """Return the seconds that the service itself asked to wait, 0 if it did not."""
-    return getattr(error, "retry_after", None) or 0.0
+    if isinstance(error, RateLimitedError | ServerError):
+        return error.retry_after or 0.0
+    return 0.0

@@ -3,18 +3,22 @@
 import hmac
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final, Protocol
 
 import attrs
+import certifi
 import httpx
 
 from identomat_async._wire._lanes import Lane, Lanes
-from identomat_async._wire._protocol import Operation, WireRequest
-from identomat_async._wire._replies import Reply, is_text
+from identomat_async._wire._protocol import JSON_CAP, Operation, WireRequest
+from identomat_async._wire._replies import PAGE_MARKS, Reply, is_text
 from identomat_async.errors import (
+    ConfigurationError,
     ConnectionFailedError,
+    IdentomatError,
     RequestTimeoutError,
     ResponseDecodeError,
     ResponseTooLargeError,
@@ -34,10 +38,27 @@ class Sink(Protocol):
         """Begin anew: what came so far does not count."""
 
 
+class Progress:
+    """How far a request has come, for the error of a call that is cut off."""
+
+    __slots__ = ("is_sent",)
+
+    def __init__(self) -> None:
+        self.is_sent = False
+
+    async def follow(self, step: str, _: object) -> None:
+        """Take note of a step of the HTTP library (its ``trace`` extension)."""
+        if step == "connection.connect_tcp.started":
+            self.is_sent = False
+        elif step == "http11.send_request_headers.started":
+            self.is_sent = True
+
+
 MOST_HEADERS: Final = 200
 # Servers and load balancers close an idle connection after 60 s at the earliest.
 _KEEPALIVE = 55.0
 _FRESH = "identomat_fresh"
+_PROGRESS = "identomat_progress"
 _HEADERS = (
     ("Accept", "*/*"),
     ("Accept-Encoding", "identity"),
@@ -61,18 +82,21 @@ class LaneTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, make: Callable[[], Transport], *, limit: int) -> None:
-        self.lanes = Lanes(make, limit=limit)
+        self.lanes = Lanes(lambda: _made_by(make), limit=limit)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send *request* on a lane, which comes back when the response is closed."""
         is_fresh = request.extensions.get(_FRESH, False)
+        progress: Progress = request.extensions.get(_PROGRESS) or Progress()
+        progress.is_sent = False
         lane = await self.lanes.acquire(fresh=is_fresh)
+        progress.is_sent = True
         was_kept = lane.answers > 0
         try:
             return await self._send(request, lane)
-        except _BROKEN:
+        except _BROKEN as error:
             # The idle close race: the other side gave up this connection just now.
-            if not was_kept:
+            if not was_kept or not _is_disconnect(error):
                 raise
         return await self._send(request, await self.lanes.acquire(fresh=True))
 
@@ -104,7 +128,8 @@ class _LaneStream(httpx.AsyncByteStream):
         self._is_complete = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        self._chunks = aiter(self._inner)
+        # Whoever has read the beginning goes on from there.
+        self._chunks = self._chunks or aiter(self._inner)
         return self
 
     async def __anext__(self) -> bytes:
@@ -119,30 +144,41 @@ class _LaneStream(httpx.AsyncByteStream):
         lane, self._lane = self._lane, None
         if lane is None:
             return
+        is_sound = False
         try:
-            await _close_quietly(self._chunks)
-            await self._inner.aclose()
-        except BaseException:
-            await self._lanes.drop(lane)
-            raise
-        if not self._is_complete or not self._lanes.release(lane):
-            await self._lanes.drop(lane)
+            with suppress(Exception):
+                await _close_iterator(self._chunks)
+                await self._inner.aclose()
+                is_sound = self._is_complete
+        finally:
+            if not (is_sound and self._lanes.release(lane)):
+                await self._lanes.drop(lane)
 
 
-async def _close_quietly(chunks: AsyncIterator[bytes] | None) -> None:
+async def _close_iterator(chunks: AsyncIterator[bytes] | None) -> None:
     # An async generator that is left half read would be finalised who knows when.
-    close = getattr(chunks, "aclose", None)
-    if close is not None:
-        await close()
+    if isinstance(chunks, AsyncGenerator):
+        await chunks.aclose()
+
+
+def _made_by(make: Callable[[], Transport]) -> Transport:
+    failure = "something else"
+    try:
+        made = make()
+        if isinstance(made, httpx.AsyncBaseTransport):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+            return made
+    except Exception as error:  # noqa: BLE001 - it is the caller's function, anything may come
+        failure = type(error).__name__
+    raise ConfigurationError(f"transport= must make an httpx transport; it came to {failure}")
 
 
 @lru_cache(maxsize=1)
 def default_ssl_context() -> ssl.SSLContext:
     """Return the one TLS context of this process; making one takes 20 ms."""
-    context = httpx.create_ssl_context(trust_env=False)
+    # Not `ssl.create_default_context`, which obeys SSLKEYLOGFILE.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Python takes it from SSLKEYLOGFILE; no environment variable decrypts our traffic.
-    context.keylog_filename = None  # type: ignore[assignment] # typeshed knows only str
+    context.load_verify_locations(certifi.where())
     return context
 
 
@@ -163,6 +199,7 @@ async def exchange(
     fresh: bool,
     secret: bytes | None = None,
     sink: Sink | None = None,
+    progress: Progress | None = None,
 ) -> Reply:
     """
     Send one request and read its reply.
@@ -175,6 +212,7 @@ async def exchange(
         fresh: The reply is the first one on its connection.
         secret: The key with which a body that goes to *sink* is measured.
         sink: Takes the body of a success piece by piece instead of the reply.
+        progress: Learns whether the request has left.
 
     Raises:
         TransportError: No reply arrived, or not all of it.
@@ -186,11 +224,17 @@ async def exchange(
         "read": timeout,
         "pool": timeout,
     }
-    extensions = {"timeout": steps, _FRESH: fresh}
+    extensions: dict[str, object] = {"timeout": steps, _FRESH: fresh}
+    if progress is not None:
+        progress.is_sent = True
+        extensions |= {"trace": progress.follow, _PROGRESS: progress}
+    failure: IdentomatError
     try:
         response = await transport.handle_async_request(_to_httpx(request, extensions))
         return await _read(response, operation, secret, sink)
-    except (httpx.TransportError, httpx.StreamError) as error:
+    except IdentomatError as error:
+        failure = error
+    except Exception as error:  # noqa: BLE001 - whatever a transport raises is a failed request
         failure = _translate(error, operation)
     # Raised out here, so that no object of the HTTP library hangs on it: those carry the
     # request, and the request carries the company key.
@@ -215,15 +259,22 @@ async def _read(
 ) -> Reply:
     stream = response.stream
     assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - for types
+    chunks: AsyncIterator[bytes] | None = None
     try:
         headers = [(name.lower(), value) for name, value in response.headers.raw]
-        _check_headers(headers, operation)
         reply = Reply(status=response.status_code, headers=headers, received=time.time())
-        if sink is None or not response.is_success or is_text(reply):
-            return attrs.evolve(reply, body=await _collect(stream, operation))
-        digest, head = await _drain(stream, operation, secret or b"", sink)
-        return attrs.evolve(reply, digest=digest, head=head)
+        _check_headers(headers, operation)
+        chunks = aiter(stream)
+        if sink is None:
+            return attrs.evolve(reply, body=await _collect(chunks, operation, operation.cap))
+        first = await _first(chunks)
+        if not response.is_success or is_text(reply) or first[:1] in PAGE_MARKS:
+            body = await _collect(chunks, operation, JSON_CAP, first)
+            return attrs.evolve(reply, body=body)
+        digest = await _drain(chunks, operation, secret or b"", sink, first)
+        return attrs.evolve(reply, digest=digest, head=first[:1])
     finally:
+        await _close_iterator(chunks)
         await stream.aclose()
 
 
@@ -234,38 +285,45 @@ def _check_headers(headers: list[tuple[bytes, bytes]], operation: Operation) -> 
         if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
             raise _undecodable("the answer is compressed, unasked", "encoding", operation)
         if name == b"content-length" and value.isdigit() and int(value[:20]) > operation.cap:
-            raise _too_large(operation)
+            raise _too_large(operation, operation.cap)
 
 
-async def _collect(stream: httpx.AsyncByteStream, operation: Operation) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in stream:
-        size += len(chunk)
-        if size > operation.cap:
-            raise _too_large(operation)
-        chunks.append(chunk)
-    return b"".join(chunks)
+async def _first(chunks: AsyncIterator[bytes]) -> bytes:
+    async for chunk in chunks:
+        if chunk:
+            return chunk
+    return b""
+
+
+async def _collect(
+    chunks: AsyncIterator[bytes], operation: Operation, cap: int, first: bytes = b""
+) -> bytes:
+    body = bytearray(first)
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > cap:
+            raise _too_large(operation, cap)
+    return bytes(body)
 
 
 async def _drain(
-    stream: httpx.AsyncByteStream, operation: Operation, secret: bytes, sink: Sink
-) -> tuple[bytes, bytes]:
-    size, head = 0, b""
-    code = hmac.new(secret, digestmod="sha256")
-    async for chunk in stream:
+    chunks: AsyncIterator[bytes], operation: Operation, secret: bytes, sink: Sink, first: bytes
+) -> bytes:
+    code = hmac.new(secret, first, "sha256")
+    size = len(first)
+    await sink.write(first)
+    async for chunk in chunks:
         size += len(chunk)
         if size > operation.cap:
-            raise _too_large(operation)
-        head = head or chunk[:1]
+            raise _too_large(operation, operation.cap)
         code.update(chunk)
         await sink.write(chunk)
-    return code.digest(), head
+    return code.digest()
 
 
-def _too_large(operation: Operation) -> ResponseTooLargeError:
+def _too_large(operation: Operation, cap: int) -> ResponseTooLargeError:
     return ResponseTooLargeError(
-        f"the answer is larger than {operation.cap} bytes; the rest was not read",
+        f"the answer is larger than {cap} bytes; the rest was not read",
         operation=operation.name,
         reason="too-large",
         retryable=True,
@@ -290,26 +348,36 @@ def _translate(error: Exception, operation: Operation) -> TransportError | Respo
         )
     if isinstance(error, httpx.RemoteProtocolError) and not _is_disconnect(error):
         return _undecodable("the answer breaks the rules of HTTP", "http", operation)
-    causes = list(_causes(error))
-    tls = any(isinstance(cause, ssl.SSLError) for cause in causes)
+    causes = _causes(error)
+    tls = is_unsent and any(_is_refusal(cause) for cause in causes)
     return ConnectionFailedError(
-        "TLS refuses the other side" if tls and is_unsent else "the connection failed",
+        "TLS refuses the other side" if tls else "the connection failed",
         errno=next((c.errno for c in causes if isinstance(c, OSError) and c.errno), None),
-        tls=tls and is_unsent,
+        tls=tls,
         operation=operation.name,
-        retryable=not (tls and is_unsent),
+        retryable=not tls,
         maybe_applied=not is_unsent,
     )
 
 
-def _is_disconnect(error: httpx.RemoteProtocolError) -> bool:
+def _is_disconnect(error: Exception) -> bool:
+    # The library has one class for an answer that is cut off and for one that is garbage.
     text = str(error)
-    return "disconnected" in text or "closed connection" in text
+    is_garbage = isinstance(error, httpx.RemoteProtocolError)
+    return not is_garbage or "disconnected" in text or "closed connection" in text
 
 
-def _causes(error: BaseException | None) -> "list[BaseException]":
+def _is_refusal(cause: BaseException) -> bool:
+    # A handshake that is cut off is an SSLError too, and may go better the next time.
+    is_cut = isinstance(cause, ssl.SSLEOFError | ssl.SSLSyscallError | ssl.SSLZeroReturnError)
+    return isinstance(cause, ssl.SSLError) and not is_cut
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
     found: list[BaseException] = []
     while error is not None and error not in found:
         found.append(error)
-        error = error.__cause__ or error.__context__
+        # Several addresses may have been tried at once; one reason is as good as another.
+        members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+        error = next(iter(members), None) or error.__cause__ or error.__context__
     return found

@@ -1,0 +1,22 @@
+"""The `identomat` command line: one file per command, put together in `_app`."""
+
+import sys
+
+_EXTRAS = frozenset({"typer", "rich", "starlette", "uvicorn", "python_multipart"})
+_INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
+
+
+def main() -> None:
+    """Run the command line; the process ends with its exit code."""
+    try:
+        # Imported here so that a missing extra ends in advice, not in a traceback.
+        from identomat_async._cli._app import app  # noqa: PLC0415
+
+        app(prog_name="identomat")
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        sys.exit(f"identomat needs {package}: pip install 'identomat-async[cli,sandbox]'")
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

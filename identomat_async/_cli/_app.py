@@ -1,0 +1,19 @@
+"""Which commands there are; each has a file of its own."""
+
+import typer
+
+from identomat_async._cli._demo import demo
+
+# A traceback of typer's own would show the values of local variables.
+app = typer.Typer(
+    help="Identity checks with Identomat, from a terminal.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.command()(demo)
+
+
+@app.callback()
+def identomat() -> None:
+    """Identity checks with Identomat, from a terminal."""

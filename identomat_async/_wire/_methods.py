@@ -1,0 +1,309 @@
+"""The methods of the API, each as one call."""
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+
+from identomat_async._clock import Deadline
+from identomat_async._model._codec import decode_screening_person
+from identomat_async._model._encode import encode_flags, encode_steps
+from identomat_async._model._flags import Flags
+from identomat_async._model._json import strict_json
+from identomat_async._model._media import Media, MediaContent
+from identomat_async._model._result import SessionResult
+from identomat_async._model._screening import ScreeningPerson
+from identomat_async._model._sendable import sendable_members
+from identomat_async._model._steps import AnyStep
+from identomat_async._model._token import checked_token
+from identomat_async._wire._call import Call, Caller, result_in
+from identomat_async._wire._files import AtomicFile, SinkError
+from identomat_async._wire._protocol import (
+    BEGIN,
+    DELETE,
+    RESULT,
+    SCREENING,
+    Operation,
+    checked_text,
+    media_operation,
+    other_operation,
+    widget_url,
+)
+from identomat_async._wire._replies import Reply, content_type_of, decode_token, read
+from identomat_async.errors import ConfigurationError, SessionNotFoundError
+
+
+class Methods:
+    """
+    The methods of the API.
+
+    What a caller passes is deleted from each frame as soon as it is part of the call: an
+    error that is raised later keeps the frame, and an error tracker sends what is in it.
+    """
+
+    def __init__(self, caller: Caller, *, widget_origin: str) -> None:
+        self._caller = caller
+        self._widget_origin = widget_origin
+
+    def widget_url(self, token: str) -> str:
+        """
+        Return the page to which the person is sent.
+
+        Raises:
+            ConfigurationError: *token* cannot be a session token.
+        """
+        return widget_url(self._widget_origin, checked_token(token))
+
+    def token_hash(self, token: str) -> str:
+        """
+        Return what stands for *token* in logs, events and errors: 12 hex digits.
+
+        It is keyed with the company key, and the same in every process that has it.
+
+        Raises:
+            ConfigurationError: *token* cannot be a session token.
+        """
+        return self._caller.token_hash(checked_token(token))
+
+    async def begin(
+        self,
+        flags: Flags | Mapping[str, object] | None = None,
+        *,
+        steps: Iterable[AnyStep] | None = None,
+        config_id: str | None = None,
+        parent_session: str | None = None,
+        deadline: Deadline | None = None,
+    ) -> str:
+        """
+        Begin a session and return its token (method ``begin/``).
+
+        The service has no key against doubles: a call that ends unclear is never
+        repeated, and its error says ``maybe_applied=True``.
+
+        Args:
+            flags: How the person is identified.
+            steps: The steps of the identification; with *config_id* they override the
+                saved ones.
+            config_id: A configuration saved in the vendor's dashboard.
+            parent_session: The token of the session to which this one belongs.
+            deadline: Everything the call may take: seconds, timedelta or aware datetime.
+
+        Returns:
+            The session token, valid for the person for 15 minutes by default.
+
+        Raises:
+            ConfigurationError: An argument cannot work; nothing was sent.
+            IdentomatError: See the class that is raised.
+        """
+        call = Call(
+            operation=BEGIN,
+            params=_beginning(flags, steps, config_id, parent_session),
+            decode=lambda reply: read(reply.body, BEGIN, decode_token),
+        )
+        del flags, steps, config_id, parent_session
+        return await self._caller.call(call, deadline=deadline)
+
+    async def result(self, token: str, *, deadline: Deadline | None = None) -> SessionResult:
+        """
+        Read how a session stands now (method ``result/``).
+
+        Args:
+            token: What `begin` returned.
+            deadline: Everything the call may take.
+
+        Raises:
+            ConfigurationError: *token* cannot be a session token.
+            SessionNotFoundError: The service says that it does not know the session; one
+                such answer is no proof, see `SessionNotFoundError.verified`.
+            IdentomatError: See the class that is raised.
+        """
+        call = Call(operation=RESULT, params=_session(token), decode=result_in)
+        del token
+        return await self._caller.call(call, deadline=deadline)
+
+    async def delete(self, token: str, *, deadline: Deadline | None = None) -> SessionResult | None:
+        """
+        Delete a session at the service (method ``delete/``).
+
+        Args:
+            token: What `begin` returned.
+            deadline: Everything the call may take.
+
+        Returns:
+            The document of the deleted session; None when it was gone already. With a
+            secret key the service has to say so twice, since it does not sign it.
+
+        Raises:
+            ConfigurationError: *token* cannot be a session token.
+            SessionInvalidError: The service calls the session invalid.
+            IdentomatError: See the class that is raised; the session may still exist.
+        """
+        call = Call(operation=DELETE, params=_session(token), decode=result_in)
+        del token
+        until = anyio.current_time() + self._caller.span(deadline, DELETE)
+        for _ in range(2 if self._caller.endpoint.is_signed else 1):
+            left = max(0.0, until - anyio.current_time())
+            try:
+                return await self._caller.call(call, deadline=left)
+            except SessionNotFoundError as error:
+                if error.verified:
+                    break
+        return None
+
+    async def media(
+        self, token: str, media: Media, *, deadline: Deadline | None = None
+    ) -> MediaContent:
+        """
+        Read an image or video of a session into memory (methods ``result/<media>/``).
+
+        Args:
+            token: What `begin` returned.
+            media: Which one.
+            deadline: Everything the call may take.
+
+        Returns:
+            The bytes, 64 MiB at most, and their content type.
+
+        Raises:
+            ConfigurationError: *token* cannot be a session token, or *media* none.
+            MediaNotFoundError: The session has no such medium.
+            ResponseTooLargeError: It is larger than 64 MiB.
+            IdentomatError: See the class that is raised.
+        """
+        operation = _media_operation(media)
+        call = Call(operation=operation, params=_session(token), decode=_media_content)
+        del token
+        return await self._caller.call(call, deadline=deadline)
+
+    async def save_media(
+        self,
+        token: str,
+        media: Media,
+        path: str | os.PathLike[str],
+        *,
+        deadline: Deadline | None = None,
+    ) -> Path:
+        """
+        Write an image or video of a session to a file, without holding it in memory.
+
+        The file appears whole or not at all, with mode 0600; one that was there before is
+        replaced.
+
+        Args:
+            token: What `begin` returned.
+            media: Which one.
+            path: The file.
+            deadline: Everything the call may take.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            OSError: The file cannot be written.
+            IdentomatError: As for `media`.
+        """
+        file = AtomicFile(path)
+        call = Call(
+            operation=_media_operation(media),
+            params=_session(token),
+            decode=lambda _: None,
+            sink=file,
+        )
+        del token
+        self._caller.check_usable()
+        async with file:
+            with suppress(SinkError):
+                await self._caller.call(call, deadline=deadline)
+            if file.failure is not None:
+                raise file.failure
+            await file.commit()
+        return file.path
+
+    async def screening_person(
+        self, person_id: str, *, deadline: Deadline | None = None
+    ) -> ScreeningPerson:
+        """
+        Read the details behind a screening match (``get-screening-person-details/``).
+
+        Args:
+            person_id: `ScreeningMatch.person_id`.
+            deadline: Everything the call may take.
+
+        Raises:
+            ConfigurationError: *person_id* is empty or has unprintable characters.
+            IdentomatError: See the class that is raised.
+        """
+        call = Call(
+            operation=SCREENING,
+            params={"personId": checked_text(person_id, name="person_id")},
+            decode=lambda reply: read(reply.body, SCREENING, decode_screening_person),
+        )
+        del person_id
+        return await self._caller.call(call, deadline=deadline)
+
+    async def call(
+        self,
+        method: str,
+        params: Mapping[str, object] | None = None,
+        *,
+        deadline: Deadline | None = None,
+    ) -> object:
+        """
+        Call a method of the API that this version does not know: JSON in, JSON out.
+
+        It is never repeated once the service may have acted on it.
+
+        Args:
+            method: Its path below the base URL, such as ``"compare-faces/"``.
+            params: Its parameters; the company key is added.
+            deadline: Everything the call may take.
+
+        Raises:
+            ConfigurationError: *method* is not a relative path, or a parameter cannot be
+                said in JSON.
+            IdentomatError: See the class that is raised.
+        """
+        operation = other_operation(method)
+        if params is not None and not isinstance(params, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+            raise ConfigurationError("params must be a mapping of parameters by name")
+        call = Call(
+            operation=operation,
+            params=sendable_members(params or {}, "params"),
+            decode=lambda reply: read(reply.body, operation, strict_json),
+        )
+        del params
+        return await self._caller.call(call, deadline=deadline)
+
+
+def _beginning(
+    flags: Flags | Mapping[str, object] | None,
+    steps: Iterable[AnyStep] | None,
+    config_id: str | None,
+    parent_session: str | None,
+) -> dict[str, object]:
+    params: dict[str, object] = {}
+    if flags is not None:
+        params["flags"] = encode_flags(flags)
+    if steps is not None:
+        params["steps"] = encode_steps(steps)
+    if config_id is not None:
+        params["config_id"] = checked_text(config_id, name="config_id")
+    if parent_session is not None:
+        params["parent_session_id"] = checked_token(parent_session)
+    return params
+
+
+def _session(token: str) -> dict[str, object]:
+    return {"session_token": checked_token(token)}
+
+
+def _media_operation(media: Media) -> Operation:
+    if media not in set(Media):
+        raise ConfigurationError(f"media must be one of {', '.join(Media)}")
+    return media_operation(media)
+
+
+def _media_content(reply: Reply) -> MediaContent:
+    return MediaContent(content=reply.body, content_type=content_type_of(reply))

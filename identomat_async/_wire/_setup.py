@@ -1,0 +1,149 @@
+"""What a client is made of: its keywords, checked, and what they come to."""
+
+import os
+import ssl
+import warnings
+from collections.abc import Callable, Iterable
+from typing import TypedDict
+
+from identomat_async._budget import RateBudget
+from identomat_async._clock import Seconds, seconds
+from identomat_async._wire._protocol import DEFAULT_BASE_URL, Encoding, Endpoint
+from identomat_async._wire._retry import RetryPolicy
+from identomat_async._wire._transport import (
+    LaneTransport,
+    Transport,
+    default_ssl_context,
+    direct_lane,
+)
+from identomat_async.errors import ConfigurationError
+from identomat_async.events import Observer
+
+AnyTransport = Transport | Callable[[], Transport]
+
+
+class ClientOptions(TypedDict, total=False):
+    """The keywords of `IdentomatClient`, but for those that the environment gives."""
+
+    widget_origin: str | None
+    timeout: Seconds
+    deadline: Seconds | None
+    encoding: Encoding
+    retry: RetryPolicy | None
+    rate: float | RateBudget | None
+    max_connections: int
+    ssl_context: ssl.SSLContext | None
+    transport: AnyTransport | None
+    observers: Iterable[Observer]
+
+
+class Account(TypedDict):
+    """Where a client goes, and as whom."""
+
+    company_key: str
+    secret_key: str | None
+    base_url: str
+
+
+def account_of_environment() -> Account:
+    """
+    Read the three variables that this library knows; nothing else in it reads any.
+
+    Raises:
+        ConfigurationError: There is no company key.
+    """
+    if not os.environ.get("IDENTOMAT_COMPANY_KEY"):
+        raise ConfigurationError("set IDENTOMAT_COMPANY_KEY to the company's key")
+    return Account(
+        company_key=os.environ["IDENTOMAT_COMPANY_KEY"],
+        secret_key=os.environ.get("IDENTOMAT_SECRET_KEY") or None,
+        base_url=os.environ.get("IDENTOMAT_BASE_URL") or DEFAULT_BASE_URL,
+    )
+
+
+def checked_timeout(timeout: Seconds) -> float:
+    """Return *timeout* in seconds if it is above 0."""
+    number = seconds(timeout, name="timeout")
+    if not number:
+        raise ConfigurationError("timeout must be above 0 seconds")
+    return number
+
+
+def checked_retry(retry: object) -> RetryPolicy:
+    """Return *retry*, or the default for None."""
+    if retry is None:
+        return RetryPolicy()
+    if not isinstance(retry, RetryPolicy):
+        raise ConfigurationError("retry must be a RetryPolicy(...) or None")
+    return retry
+
+
+def checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
+    """Return *observers* if they are functions."""
+    if isinstance(observers, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+        functions = tuple(observers)
+        if all(callable(function) for function in functions):
+            return functions
+    raise ConfigurationError("observers must be a list of functions that take an event")
+
+
+def checked_max_connections(limit: object) -> int:
+    """Return *limit* if it is a whole number above 0."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ConfigurationError("max_connections must be a whole number, 1 or more")
+    return limit
+
+
+def budget_of(rate: float | RateBudget | None, *, max_connections: int) -> RateBudget | None:
+    """Return the budget that *rate* stands for; None for no ceiling."""
+    if rate is None or isinstance(rate, RateBudget):
+        return rate
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0:  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+        raise ConfigurationError(
+            "rate must be requests per second, above 0; or a RateBudget; or None for no ceiling"
+        )
+    return RateBudget(rate, max_in_flight=max_connections)
+
+
+def transport_of(
+    given: AnyTransport | None,
+    *,
+    ssl_context: ssl.SSLContext | None,
+    endpoint: Endpoint,
+    max_connections: int,
+) -> Transport:
+    """
+    Return what carries the requests.
+
+    Args:
+        given: A transport, a function that makes one, or None for our own.
+        ssl_context: For TLS, if our own is not good enough.
+        endpoint: Where it will go.
+        max_connections: The most lanes.
+    """
+    if isinstance(given, Transport):
+        warnings.warn(
+            "a single transport cannot give fresh connections: what you act on may be a "
+            "stray answer. Pass a function that makes a transport",
+            UserWarning,
+            stacklevel=3,
+        )
+        return given
+    if given is None:
+        make = _lane_maker(ssl_context, endpoint)
+    elif callable(given):  # pyright: ignore[reportUnnecessaryComparison] - callers err
+        make = given
+    else:
+        raise ConfigurationError("transport must be an httpx transport or a function making one")
+    return LaneTransport(make, limit=max_connections)
+
+
+def _lane_maker(ssl_context: object, endpoint: Endpoint) -> Callable[[], Transport]:
+    if isinstance(ssl_context, ssl.SSLContext):
+        return lambda: direct_lane(ssl_context)
+    if ssl_context is not None:
+        raise ConfigurationError("ssl_context must be an ssl.SSLContext or None")
+    # A context that trusts nobody costs nothing, and http:// needs none.
+    is_plain = endpoint.base_url.startswith("http://")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else default_ssl_context()
+    return lambda: direct_lane(context)

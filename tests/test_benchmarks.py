@@ -1,0 +1,98 @@
+"""The benchmarks run, and their gates close."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.gather import Figures, as_line, failed_as, least_seconds, passes
+from benchmarks.origin import document, request_end
+from identomat_async import DeadlinePassed, Outcome, PollFailed, SessionResult, Settled
+
+ROOT = Path(__file__).parent.parent
+OURS = Figures(
+    contender="wait_all", tokens=50, failures=0, failed_as={}, seconds=0.5, cpu=0.1, bound=0.6
+)
+STOCK = attrs.evolve(OURS, contender="stock", failures=2, failed_as={"PoolTimeout": 2}, bound=None)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  # our own code
+        [sys.executable, "-m", "benchmarks", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+
+def test_without_a_name_it_lists_what_there_is() -> None:
+    done = run()
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("gather ")
+
+
+def test_an_unknown_name_is_told_from_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gahter"]) == 2
+    assert "there are: gather" in capsys.readouterr().err
+
+
+def test_gather_loses_nobody() -> None:
+    done = run("gather", "--sessions", "20", "50", "--quick", "--check", "--json")
+
+    figures = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert [(each["tokens"], each["failures"]) for each in figures] == [(20, 0), (50, 0)]
+    # Every session is asked for twice, and every answer takes a tenth of a second.
+    assert all(each["seconds"] >= 0.2 for each in figures)
+
+
+@pytest.mark.parametrize(
+    ("figures", "passed"),
+    [
+        pytest.param([OURS], True, id="no-failure"),
+        pytest.param([OURS, STOCK], True, id="the-stock-client-is-not-judged"),
+        pytest.param([OURS, attrs.evolve(OURS, failures=1)], False, id="one-failure"),
+    ],
+)
+def test_one_failure_of_ours_closes_the_gate(figures: list[Figures], passed: bool) -> None:  # noqa: FBT001  # a table
+    assert passes(figures) is passed
+
+
+def test_whatever_is_no_verdict_is_a_failure() -> None:
+    verdict = Settled(token="a", result=SessionResult.from_json(document()))
+    others: list[Outcome] = [DeadlinePassed(token="b"), PollFailed(token="c")]
+
+    assert failed_as([verdict, *others]) == {"DeadlinePassed": 1, "PollFailed": 1}
+
+
+def test_the_least_time_is_set_by_connections_or_by_cpu() -> None:
+    assert least_seconds(1000, lanes=100, delay=0.1, cpu=1.0) == pytest.approx(2.0)
+    assert least_seconds(1000, lanes=100, delay=0.1, cpu=3.0) == 3.0
+
+
+def test_a_line_tells_what_failed_and_how() -> None:
+    assert "2 failures (2 PoolTimeout), 0.5 s, CPU 0.1 s" in as_line(STOCK)
+    assert as_line(OURS).endswith("0 failures, 0.5 s, CPU 0.1 s; 1.3 x the least is 0.6 s")
+
+
+def test_the_document_is_as_large_as_real_ones() -> None:
+    assert len(document()) == 1900
+
+
+@pytest.mark.parametrize(
+    ("received", "end"),
+    [
+        pytest.param(b"POST / HTTP/1.1\r\nHost: a\r\n", None, id="half-a-head"),
+        pytest.param(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{", None, id="half-a-body"),
+        pytest.param(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}P", 40, id="and-more"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", 18, id="no-body"),
+    ],
+)
+def test_requests_are_told_apart(received: bytes, end: int | None) -> None:
+    assert request_end(received) == end

@@ -1,0 +1,155 @@
+"""The ceiling on requests, and the pause that a service asks for."""
+
+import anyio
+import pytest
+
+from identomat_async import RateBudget
+from identomat_async._pause import LONGEST_PAUSE, Pause
+from identomat_async.errors import ConfigurationError
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), True, "5", 10**400])
+def test_a_rate_that_makes_no_sense_is_refused(rate: float) -> None:
+    with pytest.raises(ConfigurationError, match="per_second must be a finite number above 0"):
+        RateBudget(rate)
+
+
+@pytest.mark.parametrize("name", ["burst", "max_in_flight"])
+@pytest.mark.parametrize("figure", [0, -1, 1.5, True, None, "1"])
+def test_a_count_must_be_whole_and_above_zero(name: str, figure: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must be a whole number, 1 or more"):
+        RateBudget(5, **{name: figure})
+
+
+def test_its_repr_shows_its_figures() -> None:
+    assert repr(RateBudget(5)) == "RateBudget(5, burst=1, max_in_flight=20)"
+
+
+async def starts(budget: RateBudget, requests: int, *, took: float = 0.0) -> list[float]:
+    """When each of so many requests at once was let through."""
+    began = anyio.current_time()
+    times: list[float] = []
+
+    async def request() -> None:
+        await budget.acquire()
+        times.append(anyio.current_time() - began)
+        await anyio.sleep(took)
+        budget.release()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(requests):
+            group.start_soon(request)
+    return times
+
+
+@pytest.mark.parametrize("burst", [1, 4])
+async def test_no_span_has_more_starts_than_rate_and_burst_allow(burst: int) -> None:
+    times = await starts(RateBudget(10, burst=burst, max_in_flight=100), 30)
+
+    for first, start in enumerate(times):
+        for last in range(first, len(times)):
+            assert last - first + 1 <= (times[last] - start + 0.01) * 10 + burst
+    assert times[-1] == pytest.approx((30 - burst) / 10, abs=0.1)
+
+
+async def test_no_more_are_under_way_than_may_be() -> None:
+    times = await starts(RateBudget(None, max_in_flight=2), 6, took=1)
+
+    assert [round(time) for time in times] == [0, 0, 1, 1, 2, 2]
+
+
+async def test_urgent_requests_overtake_the_others_and_not_each_other() -> None:
+    budget, order = RateBudget(1), list[str]()
+    await budget.acquire()
+
+    async def request(name: str, *, urgent: bool) -> None:
+        await budget.acquire(urgent=urgent)
+        order.append(name)
+        budget.release()
+
+    async with anyio.create_task_group() as group:
+        for name in ["poll 1", "poll 2", "begin 1", "begin 2"]:
+            group.start_soon(lambda name: request(name, urgent="begin" in name), name)
+            await anyio.sleep(0.01)
+
+    assert order == ["begin 1", "begin 2", "poll 1", "poll 2"]
+
+
+async def test_whoever_is_cancelled_in_the_queue_blocks_nobody() -> None:
+    budget = RateBudget(None, max_in_flight=1)
+    await budget.acquire()
+    scopes = [anyio.CancelScope() for _ in range(3)]
+    passed = list[int]()
+
+    async def request(number: int) -> None:
+        with scopes[number]:
+            await budget.acquire()
+            passed.append(number)
+            budget.release()
+
+    async with anyio.create_task_group() as group:
+        for number in range(3):
+            group.start_soon(request, number)
+        await anyio.sleep(1)
+        scopes[1].cancel()
+        scopes[0].cancel()
+        await anyio.sleep(1)
+        budget.release()
+
+    assert passed == [2]
+    assert budget.in_flight == 0
+    assert budget.is_open
+
+
+async def test_nobody_is_let_past_those_who_queue() -> None:
+    budget = RateBudget(1)
+    assert budget.try_acquire()
+    assert not budget.is_full
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(budget.acquire)
+        await anyio.sleep(0.5)
+        assert budget.delay() == pytest.approx(0.5, abs=0.02)
+        assert not budget.try_acquire()
+
+    assert budget.in_flight == 2
+
+
+async def test_a_pause_lasts_at_least_as_long_as_asked_and_a_tenth_more_at_most() -> None:
+    for asked in [1, 30, 600]:
+        pause, began = Pause(), anyio.current_time()
+        pause.heed(asked)
+        await pause.passed()
+
+        assert asked <= anyio.current_time() - began <= asked * 1.1 + 0.1
+        assert pause.remaining() == 0
+
+
+async def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    pause = Pause()
+    pause.heed(100)
+    pause.heed(1)
+    pause.heed(0)
+
+    assert pause.remaining() > 99
+    assert repr(pause).startswith("<Pause until ")
+
+
+async def test_no_service_is_believed_for_more_than_an_hour() -> None:
+    pause = Pause()
+    pause.heed(99_999_999)
+
+    assert pause.remaining() <= LONGEST_PAUSE * 1.1
+
+
+async def test_a_pause_that_grows_while_somebody_waits_is_waited_out() -> None:
+    pause = Pause()
+    pause.heed(1)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(pause.passed)
+        await anyio.sleep(0.5)
+        pause.heed(5)
+        began = anyio.current_time()
+
+    assert anyio.current_time() - began >= 5

@@ -1,0 +1,311 @@
+"""What a reply means: plain functions of what was received."""
+
+import json
+from contextlib import suppress
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from identomat_async._model._json import strict_json
+from identomat_async._wire._protocol import BEGIN, DELETE, RESULT, Operation, media_operation
+from identomat_async._wire._replies import (
+    Reply,
+    check,
+    content_type_of,
+    decode_token,
+    read,
+    retry_after,
+)
+from identomat_async._wire._signing import authorization, code_for_body
+from identomat_async.errors import (
+    ApiError,
+    AuthenticationError,
+    IdentomatError,
+    MediaNotFoundError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ResponseDecodeError,
+    ServerError,
+    SessionInvalidError,
+    SessionNotFoundError,
+    SignatureError,
+    UnexpectedRedirectError,
+)
+
+MEDIA = media_operation("face")
+JSON = (b"content-type", b"application/json")
+NOW = 1_700_000_000.0
+
+
+def failure(reply: Reply, operation: Operation = RESULT, secret: bytes | None = None) -> object:
+    with pytest.raises(IdentomatError) as caught:
+        check(reply, operation, secret=secret)
+    error = caught.value
+    assert error.__cause__ is error.__context__ is None
+    assert error.operation == operation.name
+    return error
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable", "applied"),
+    [
+        (101, UnexpectedRedirectError, False, False),
+        (301, UnexpectedRedirectError, False, False),
+        (308, UnexpectedRedirectError, False, False),
+        (400, ApiError, False, False),
+        (401, AuthenticationError, False, False),
+        (403, AuthenticationError, False, False),
+        (404, ApiError, False, False),
+        (407, AuthenticationError, False, False),
+        (408, RequestTimeoutError, True, True),
+        (409, ApiError, True, False),
+        (413, ApiError, False, False),
+        (423, ApiError, True, False),
+        (425, ServerError, True, False),
+        (429, RateLimitedError, True, False),
+        (500, ServerError, True, True),
+        (501, ServerError, False, True),
+        (502, ServerError, True, True),
+        (503, ServerError, True, True),
+        (505, ServerError, False, True),
+        (520, ServerError, True, True),
+        (599, ServerError, True, True),
+    ],
+)
+def test_each_status_has_its_class(
+    status: int,
+    kind: type,
+    retryable: bool,
+    applied: bool,  # noqa: FBT001
+) -> None:
+    error = failure(Reply(status=status, headers=(), body=b"<p>Anna Example</p>"))
+
+    assert type(error) is kind
+    assert (error.retryable, error.maybe_applied) == (retryable, applied)
+    assert getattr(error, "status_code", status) == status
+    assert "Anna" not in str(error)
+
+
+def test_unavailable_until_later_means_that_nothing_was_done() -> None:
+    error = failure(Reply(status=503, headers=[(b"retry-after", b"7")]), BEGIN)
+
+    assert isinstance(error, ServerError)
+    assert (error.retry_after, error.maybe_applied) == (7, False)
+
+
+def test_only_a_medium_can_be_missing() -> None:
+    missing = Reply(status=404, headers=())
+
+    assert type(failure(missing, MEDIA)) is MediaNotFoundError
+    assert type(failure(missing, RESULT)) is ApiError
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 410, 500])
+@pytest.mark.parametrize("secret", [None, b"s"])
+@pytest.mark.parametrize("operation", [RESULT, DELETE, MEDIA], ids=lambda each: each.name)
+def test_the_two_words_need_no_signature_and_prove_nothing(
+    status: int, secret: bytes | None, operation: Operation
+) -> None:
+    for word, kind in [
+        ("SESSION_NOT_FOUND", SessionNotFoundError),
+        ("SESSION_INVALID", SessionInvalidError),
+    ]:
+        reply = Reply(status=status, headers=[JSON], body=f'"{word}"'.encode())
+        error = failure(reply, operation, secret)
+
+        assert type(error) is kind
+        assert (error.verified, error.code, error.status_code) == (False, word, status)
+
+
+def test_a_signed_word_is_verified() -> None:
+    body = b'"SESSION_NOT_FOUND"'
+    signed = (b"authorization", authorization(code_for_body(b"s", body)).encode())
+    error = failure(Reply(status=200, headers=[signed], body=body), secret=b"s")
+
+    assert isinstance(error, SessionNotFoundError)
+    assert error.verified
+
+
+@pytest.mark.parametrize(
+    "body", [b'"SESSION_NOT_FOUND" ', b"SESSION_NOT_FOUND", b'"SESSION_GONE"', b"{}"]
+)
+def test_any_other_unsigned_success_is_not_read(body: bytes) -> None:
+    error = failure(Reply(status=200, headers=[JSON], body=body), secret=b"s")
+
+    assert isinstance(error, SignatureError)
+    assert (error.retryable, error.maybe_applied) == (True, True)
+
+
+def test_an_error_need_not_be_signed() -> None:
+    assert type(failure(Reply(status=500, headers=()), secret=b"s")) is ServerError
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "operation", "reason"),
+    [
+        (b"", b"application/json", RESULT, "empty"),
+        (b"", b"image/jpeg", MEDIA, "empty"),
+        (b"<html>", b"application/json", RESULT, "content-type"),
+        (b"{}", b"text/html; charset=utf-8", RESULT, "content-type"),
+        (b"{}", b"application/json", MEDIA, "content-type"),
+        (b'"x"', b"image/jpeg", MEDIA, "content-type"),
+        (b"<svg>", b"image/svg+xml", MEDIA, "content-type"),
+        (b"\xff\xd8", b"text/html", MEDIA, "content-type"),
+    ],
+)
+def test_a_page_or_nothing_is_no_answer(
+    body: bytes, content_type: bytes, operation: Operation, reason: str
+) -> None:
+    reply = Reply(status=200, headers=[(b"content-type", content_type)], body=body)
+    error = failure(reply, operation)
+
+    assert isinstance(error, ResponseDecodeError)
+    assert error.reason == reason
+
+
+def test_an_error_code_where_a_medium_is_due_is_an_error_of_the_service() -> None:
+    error = failure(Reply(status=200, headers=[JSON], body=b'"NO_SUCH_FACE"'), MEDIA)
+
+    assert isinstance(error, ApiError)
+    assert (error.reason, error.code) == ("unknown-code", None)
+
+
+def test_a_success_passes() -> None:
+    check(Reply(status=200, headers=[JSON], body=b"{}"), RESULT, secret=None)
+    check(Reply(status=200, headers=[], head=b"\xff", digest=b""), MEDIA, secret=None)
+
+
+def test_the_repr_shows_neither_body_nor_headers() -> None:
+    reply = Reply(status=200, headers=[(b"x", b"canary")], body=b"canary", received=NOW)
+
+    assert "canary" not in repr(reply)
+    assert content_type_of(reply) == ""
+
+
+# --- tokens ----------------------------------------------------------------------------
+
+TOKEN = "m2x7c1q9w0e8r5t3y6u4i1o7p2a5s8d0f3g6h9j4"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'"{TOKEN}"',
+        TOKEN,
+        f"  {TOKEN}\n",
+        f'{{"session_token": "{TOKEN}"}}',
+        f'{{"sessionToken": "{TOKEN}", "x": 1}}',
+        f'{{"token": "{TOKEN}"}}',
+    ],
+)
+def test_a_token_is_found_in_each_known_form(body: str) -> None:
+    assert decode_token(body.encode()) == TOKEN
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["5", "null", "[]", "{}", '"a b"', '""', '"é"', '{"token": 5}', "ANY_CODE", "{", '"a\\u000a"'],
+)
+def test_what_is_no_token_is_not_taken_for_one(body: str) -> None:
+    with pytest.raises(ResponseDecodeError):
+        decode_token(body.encode())
+
+
+@pytest.mark.parametrize("code", ["CONFIG_NOT_FOUND", "UNAUTHORIZED", "LIMIT_2"])
+def test_a_code_where_a_token_is_due_is_an_error_of_the_service(code: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        read(f'"{code}"'.encode(), BEGIN, decode_token)
+
+    assert (caught.value.reason, caught.value.operation) == ("unknown-code", "begin")
+    assert code not in str(caught.value)
+
+
+def test_a_refused_argument_is_an_error_of_the_service() -> None:
+    with pytest.raises(ApiError) as caught:
+        read(b'{"argumentError": "Anna Example is no language"}', BEGIN, decode_token)
+
+    assert caught.value.reason == "argument"
+    assert "Anna" not in str(caught.value)
+
+
+def test_what_cannot_be_read_may_have_been_acted_upon() -> None:
+    with pytest.raises(ResponseDecodeError) as caught:
+        read(b"{", RESULT, strict_json)
+
+    assert (caught.value.retryable, caught.value.maybe_applied) == (True, True)
+    assert caught.value.operation == "result"
+    assert caught.value.__context__ is None
+
+
+# --- Retry-After -----------------------------------------------------------------------
+
+
+def after(*values: bytes, date: bytes | None = None, received: float = NOW) -> float | None:
+    headers = [(b"retry-after", value) for value in values]
+    if date is not None:
+        headers.append((b"date", date))
+    return retry_after(Reply(status=429, headers=headers, received=received))
+
+
+def http_date(at: float) -> bytes:
+    return formatdate(at, usegmt=True).encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (b"0", 0),
+        (b"30", 30),
+        (b" 30 ", 30),
+        (b"1.5", 1.5),
+        (b"99999999", 99_999_999),
+        (b"30, 60", 60),
+        (http_date(NOW + 90), 90),
+        (http_date(NOW - 90), 0),
+        (b"Tue, 14 Nov 2023 22:14:50 -0000", 90),
+        (b"Tue Nov 14 22:14:50 2023", 90),
+        (b"-5", None),
+        (b"+5", None),
+        (b"NaN", None),
+        (b"1e309", None),
+        (b"inf", None),
+        (b"12345678901", None),
+        (b"", None),
+        (b"soon", None),
+        (b"\xd9\xa3", None),
+        (b"Tue, 99 Nov 2023 22:14:50 GMT", None),
+        (b"Tue, 14 Nov 2023 22:14:50 GMT" + b" " * 100, None),
+    ],
+)
+def test_a_time_to_wait_is_seconds_or_a_date_and_anything_else_is_ignored(
+    value: bytes, seconds: float | None
+) -> None:
+    assert after(value) == seconds
+
+
+def test_a_date_counts_from_the_clock_of_the_service() -> None:
+    day = 86_400
+    assert after(http_date(NOW + day + 40), date=http_date(NOW + day)) == 40
+    assert after(http_date(NOW + 40), date=b"yesterday") == 40
+
+
+def test_of_several_values_the_largest_counts() -> None:
+    assert after(b"5", b"junk", b"50") == 50
+    assert after() is None
+
+
+@given(st.binary(max_size=40))
+def test_no_value_breaks_it(value: bytes) -> None:
+    seconds = after(value)
+
+    assert seconds is None or seconds >= 0
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: json.dumps(text).encode()))
+def test_any_body_is_a_success_or_an_error_of_ours(body: bytes) -> None:
+    for operation in (BEGIN, RESULT, MEDIA):
+        with suppress(ApiError, ResponseDecodeError):
+            check(Reply(status=200, headers=(), body=body), operation, secret=None)
+            assert body

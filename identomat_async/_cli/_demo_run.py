@@ -111,7 +111,6 @@ async def _verify(
             token = await client.begin(Flags(liveness=True))
             log.watched[token] = sandbox.now()
             await poller.watch(token)
-            tell()
 
     with anyio.move_on_after(limit_for(plan.median, plan.sessions)):
         async with poller, task_group() as beginning:

@@ -4,7 +4,7 @@ import heapq
 import math
 from typing import Generic, Protocol, TypeVar
 
-# Sessions that come due within the same twentieth of a second are taken together: looks
+# Sessions that come due within the same fiftieth of a second are taken together: looks
 # are seconds apart, and every waking of the event loop costs more than a look's own work.
 TICK = 0.02
 NOWHERE = -1

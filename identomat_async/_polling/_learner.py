@@ -6,7 +6,7 @@ import attrs
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._entry import Entry, conclude_wait, conclude_watch
+from identomat_async._polling._entry import Entry, Waiter, conclude_wait, conclude_watch
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._hub import Hub, known
 from identomat_async._polling._outcomes import DeadlinePassed, Outcome
@@ -19,6 +19,7 @@ from identomat_async._polling._step import (
     Pending,
     PollPolicy,
     Step,
+    confirming,
     step,
 )
 from identomat_async._polling._tally import Tally
@@ -84,8 +85,8 @@ class Learner:
         if isinstance(then, Pending) and then.unsound:
             self._tell_unsound(entry)
         if isinstance(answer, SessionStatus) and entry.is_settled_by(answer):
-            assert isinstance(then, Pending)  # noqa: S101 - a status alone settles nothing
-            entry.state = attrs.evolve(then.state, fresh=True)
+            # Not *then*: for the watch the operator's time may be up just now.
+            entry.state = confirming(before, answer, now).state
             return True
         self._conclude(entry, then, answer, now, elapsed)
         return False
@@ -117,7 +118,7 @@ class Learner:
         *,
         answered: bool,
     ) -> bool:
-        waiting = []
+        waiting: list[Waiter] = []
         for waiter in entry.waiters:
             outcome = conclude_wait(waiter, entry, then, result, now)
             if outcome is None:

@@ -64,10 +64,14 @@ class Outbox:
 
     def discard(self, token: str) -> bool:
         """Forget what there is of a session; True if there was anything."""
+        was_full = self.is_full
         names = [name for name, held in self.unacked.items() if held.token == token]
         for name in names:
             del self.unacked[name]
-        return self._waiting.pop(token, None) is not None or bool(names)
+        is_waiting = self._waiting.pop(token, None) is not None
+        if was_full and not self.is_full:
+            self._has_room()
+        return is_waiting or bool(names)
 
     def listen(self) -> anyio.Event:
         """Return an event that is set at the next change."""

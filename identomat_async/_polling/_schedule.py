@@ -8,11 +8,14 @@ from tenacity.wait import wait_base
 
 from identomat_async._clock import Seconds, seconds
 from identomat_async._model._status import SessionStatus
+from identomat_async._polling._outcomes import MANUAL_CHECK
 from identomat_async.errors import ConfigurationError, IdentomatError
 
 # What a strategy that gives no usable time is replaced with.
 FLOOR = 0.5
 REVIEW = 300.0
+# Ten years. What a strategy that grows without end comes to must not overflow.
+_LONGEST = 315_360_000.0
 
 
 class wait_person(wait_base):  # noqa: N801 - named as tenacity names its strategies
@@ -50,20 +53,23 @@ class wait_person(wait_base):  # noqa: N801 - named as tenacity names its strate
         cap: Seconds = 60.0,
     ) -> None:
         every, quiet = _above_zero(every, name="every"), _above_zero(quiet, name="quiet")
+        if not isinstance(busy, tuple) or len(busy) != len(("from", "to")):  # pyright: ignore[reportUnnecessaryIsInstance, reportUnnecessaryComparison] - callers err
+            raise ConfigurationError("busy must be two ages: (from, to)")
         start, end = seconds(busy[0], name="busy"), seconds(busy[1], name="busy")
         self.review = _above_zero(review, name="review")
         self.floor, self.cap = seconds(floor, name="floor"), _above_zero(cap, name="cap")
         if start > end or self.floor > self.cap:
             raise ConfigurationError("busy must go from an age to a later one, floor to cap")
         slow = _above_zero(tail, name="tail") / every
-        # Looks per second from each age on.
-        self._density = ((0.0, 1 / quiet), (start, 1 / every), (end, slow))
+        # Until each age, the looks per second.
+        self._density = ((start, 1 / quiet), (end, 1 / every), (math.inf, slow))
 
     def __call__(self, retry_state: RetryCallState) -> float:
         """Return the seconds to the next look at the session of *retry_state*."""
         outcome = retry_state.outcome
         is_answer = outcome is not None and not outcome.failed
-        status = outcome.result() if outcome is not None and is_answer else None
+        answer = outcome.result() if outcome is not None and is_answer else None
+        status = getattr(answer, "status", answer)  # a call may return the whole document
         return self.gap(retry_state.seconds_since_start or 0.0, status=status)
 
     def gap(
@@ -78,23 +84,23 @@ class wait_person(wait_base):  # noqa: N801 - named as tenacity names its strate
             stretch: How many times as many sessions there are as the rate allows for.
             share: The part of a gap that is still to come; a random one spreads a batch.
         """
-        if status is SessionStatus.MANUAL_CHECK:
+        if status is MANUAL_CHECK:
             return self.review * stretch * share
-        gap = _later_by(self._density, max(age, 0.0), stretch * share) - max(age, 0.0)
+        age = max(age, 0.0)
+        gap = _later_by(self._density, age, stretch * share) - age
         if share < 1.0:
             return gap
         return min(max(gap, self.floor), self.cap * stretch)
 
     def density(self, age: float) -> float:
         """Return the looks per second at *age*, without stretch."""
-        return next(rate for start, rate in reversed(self._density) if age >= start)
+        return next(rate for end, rate in self._density if age < end)
 
 
 def _later_by(density: Sequence[tuple[float, float]], age: float, looks: float) -> float:
     # The age by which *looks* looks have come due: the integral of the density, inverted.
     # Dividing by the density of now instead would put the young off past their peak.
-    ends = [start for start, _ in density[1:]] + [math.inf]
-    for (_, rate), end in zip(density, ends, strict=True):
+    for end, rate in density:
         if age >= end:
             continue
         if age + looks / rate <= end:
@@ -139,7 +145,7 @@ def consult(
         gap = float(wait(state))
     except Exception:  # noqa: BLE001 - whatever a foreign strategy does, the watch goes on
         return None
-    return gap if math.isfinite(gap) and gap > 0 else None
+    return min(gap, _LONGEST) if math.isfinite(gap) and gap > 0 else None
 
 
 _NO_CALL = AsyncRetrying()

@@ -2,13 +2,15 @@
 
 import json
 import math
-from typing import Any, Literal, Self
+from collections.abc import Callable
+from typing import Any, Literal, Self, TypeVar, cast, get_args
 
 import attrs
 
 from identomat_async import errors
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._outcomes import Until
+from identomat_async._model._token import checked_token
+from identomat_async._polling._outcomes import DECIDED, MANUAL_CHECK, Until
 from identomat_async.errors import ConfigurationError, IdentomatError
 
 DoubtKind = Literal["gone", "invalid", "unreadable"]
@@ -72,10 +74,9 @@ class PollState:
     @property
     def ends_at(self) -> float:
         """When time is up: the person's, or the operator's while one is deciding."""
-        in_review = self.status is SessionStatus.MANUAL_CHECK and self.reviewed is not None
-        if in_review and self.until is Until.DECIDED:
-            return (self.reviewed or 0.0) + self.review
-        return self.deadline
+        if self.reviewed is None or self.status is not MANUAL_CHECK or self.until is not DECIDED:
+            return self.deadline
+        return self.reviewed + self.review
 
     def to_json(self) -> str:
         """Return the state as JSON text. It holds the token, and nothing of the person."""
@@ -94,42 +95,125 @@ class PollState:
             ConfigurationError: *text* is something else.
         """
         try:
-            return cls(**_members(json.loads(text)))
-        except (TypeError, ValueError, KeyError, AttributeError):
+            return cls(**_members(json.loads(text, parse_constant=_refuse)))
+        except (TypeError, ValueError, KeyError, OverflowError, RecursionError):
             pass
         raise ConfigurationError("this is no state that PollState.to_json wrote")
 
 
-def _members(members: dict[str, Any]) -> dict[str, Any]:
-    doubt, error, status = members["doubt"], members["last_error"], members["status"]
-    return members | {
-        "deadline": _number(members["deadline"]),
-        "review": _number(members["review"]),
-        "until": Until(members["until"]),
-        "status": None if status is None else SessionStatus(status),
-        "doubt": Doubt(*doubt) if isinstance(doubt, list) else None,
-        "last_error": _heard(error) if isinstance(error, dict) else None,
-        "early": tuple(members["early"]) if isinstance(members["early"], list) else (),
-    }
+def _refuse(_: str) -> object:
+    raise ValueError
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _number(value: object) -> float:
-    return math.inf if value is None else float(str(value))
-
-
 def _said(error: IdentomatError) -> dict[str, object]:
-    return {"class": type(error).__name__, "message": str(error), "facts": vars(error)}
+    # A class of somebody else's is read back as the one of ours that it is derived from.
+    known = next(cls for cls in type(error).__mro__ if getattr(errors, cls.__name__, None) is cls)
+    facts = {name: value for name, value in vars(error).items() if _is_scalar(value)}
+    return {"class": known.__name__, "message": str(error), "facts": facts}
 
 
-def _heard(said: dict[str, object]) -> IdentomatError:
-    found = getattr(errors, str(said["class"]))
-    error = found(str(said["message"]))
-    if not isinstance(error, IdentomatError):
+def _members(said: object) -> dict[str, Any]:
+    members = _object(said)
+    return {name: read(members.pop(name)) for name, read in _READERS.items()} | members
+
+
+def _object(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
         raise TypeError
-    facts = said["facts"]
-    vars(error).update(facts if isinstance(facts, dict) else {})
+    return cast("dict[str, object]", value).copy()
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise TypeError
+    return cast("list[object]", value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    if not math.isfinite(value):  # such as 1e999
+        raise ValueError
+    return float(value)
+
+
+def _endless(value: object) -> float:
+    return math.inf if value is None else _number(value)
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError
+    if value < 0:
+        raise ValueError
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _doubt(value: object) -> Doubt:
+    kind, count, since = _list(value)
+    if kind not in get_args(DoubtKind):
+        raise ValueError
+    return Doubt(cast("DoubtKind", kind), _count(count), _number(since))
+
+
+def _heard(value: object) -> IdentomatError:
+    said = _object(value)
+    found = getattr(errors, _text(said["class"]), None)
+    if not (isinstance(found, type) and issubclass(found, IdentomatError)):
+        raise TypeError
+    error, facts = found(_text(said["message"])), _object(said["facts"])
+    if not (facts.keys() <= vars(error).keys() and all(map(_is_scalar, facts.values()))):
+        raise ValueError
+    vars(error).update(facts)
     return error
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _times(value: object) -> tuple[float, ...]:
+    return tuple(_number(at) for at in _list(value))
+
+
+T = TypeVar("T")
+
+
+def _optional(read: Callable[[object], T]) -> Callable[[object], T | None]:
+    return lambda value: None if value is None else read(value)
+
+
+# What is read with none of these is no member of a state.
+_READERS: dict[str, Callable[[object], object]] = {
+    "token": lambda value: checked_token(_text(value)),
+    "begun": _number,
+    "watched": _number,
+    "deadline": _endless,
+    "until": lambda value: Until(_text(value)),
+    "reference": _optional(_text),
+    "review": _endless,
+    "reviewed": _optional(_number),
+    "status": _optional(lambda value: SessionStatus(_text(value))),
+    "polls": _count,
+    "failures": _count,
+    "fresh": _flag,
+    "doubt": _optional(_doubt),
+    "last_error": _optional(_heard),
+    "early": _times,
+}

@@ -13,10 +13,11 @@ import attrs
 from tenacity import wait_exponential
 from tenacity.wait import wait_base
 
-from identomat_async._clock import timestamp
+from identomat_async._clock import seconds, timestamp
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._polling._outcomes import (
+    MANUAL_CHECK,
     DeadlinePassed,
     Outcome,
     PollFailed,
@@ -28,6 +29,7 @@ from identomat_async._polling._schedule import FLOOR, REVIEW, consult, wait_pers
 from identomat_async._polling._state import Doubt, DoubtKind, PollState
 from identomat_async.errors import (
     AuthenticationError,
+    ConfigurationError,
     IdentomatError,
     ResponseDecodeError,
     SessionInvalidError,
@@ -44,7 +46,7 @@ TOLERANCE = 0.001
 # When a nudged session is looked at, in seconds from the nudge.
 NUDGES = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0)
 # A document that arrived whole and cannot be read; anything else may be a passing fault.
-_UNREADABLE = ("json", "shape")
+_UNREADABLE = ("json", "shape", "too-large")
 
 
 @attrs.frozen(kw_only=True)
@@ -58,8 +60,11 @@ class PollPolicy:
         grace: Seconds that a watch outlives its deadline while nobody answers.
         gone_window: Seconds over which a session must be unknown, invalid or unreadable
             three times, on different connections, before that is believed.
-        jitter: By which share an interval may be shorter or longer.
+        jitter: By which share an interval may be shorter or longer; below 1.
         random: Returns numbers from 0 to 1.
+
+    Raises:
+        ConfigurationError: One of them is of another kind or cannot be.
     """
 
     wait: wait_base = attrs.field(factory=wait_person)
@@ -68,6 +73,15 @@ class PollPolicy:
     gone_window: float = 60.0
     jitter: float = 0.1
     random: Callable[[], float] = attrs.field(default=random.random, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        for strategy in (self.wait, self.retry_wait):
+            if not isinstance(strategy, wait_base):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+                raise ConfigurationError("wait and retry_wait must be tenacity wait strategies")
+        seconds(self.grace, name="grace")
+        seconds(self.gone_window, name="gone_window")
+        if seconds(self.jitter, name="jitter") >= 1:
+            raise ConfigurationError("jitter must be a share below 1")
 
 
 @attrs.frozen(kw_only=True)
@@ -139,14 +153,19 @@ def step(
     if isinstance(answer, IdentomatError):
         return _after_error(state, answer, policy, now, load)
     status = answer if isinstance(answer, SessionStatus) else answer.status
-    state = _answered(state, status, now)
     if ends(status, state.until):
         if isinstance(answer, SessionResult):
-            return settled(state, answer, now)
-        return Pending(state=attrs.evolve(state, fresh=True), delay=0.0)
+            return settled(_answered(state, status, now), answer, now)
+        return confirming(state, status, now)
+    state = _answered(state, status, now)
     if is_over(state.ends_at, now):
         return deadline_passed(state, now)
     return _pending(state, status, policy, now, load)
+
+
+def confirming(state: PollState, status: SessionStatus, now: float) -> Pending:
+    """Ask for the document at once: a kept connection gave a *status* that looks settled."""
+    return Pending(state=_answered(state, status, now, fresh=True), delay=0.0)
 
 
 def nudged(state: PollState, now: float) -> PollState:
@@ -166,7 +185,7 @@ def settled(state: PollState, result: SessionResult, now: float) -> Settled:
         reference=state.reference,
         status=result.status,
         polls=state.polls,
-        waited=now - state.watched,
+        waited=max(0.0, now - state.watched),
         result=result,
     )
 
@@ -178,22 +197,29 @@ def deadline_passed(state: PollState, now: float) -> DeadlinePassed:
         reference=state.reference,
         status=state.status,
         polls=state.polls,
-        waited=now - state.watched,
+        waited=max(0.0, now - state.watched),
         last_error=state.last_error,
     )
 
 
-def _answered(state: PollState, status: SessionStatus, now: float) -> PollState:
-    is_first_review = status is SessionStatus.MANUAL_CHECK and state.reviewed is None
-    return attrs.evolve(
-        state,
-        status=status,
+def _answered(
+    state: PollState, status: SessionStatus, now: float, *, fresh: bool = False
+) -> PollState:
+    is_first_review = status is MANUAL_CHECK and state.reviewed is None
+    # Spelled out, since this runs at every look and `attrs.evolve` takes five times as long.
+    return PollState(
+        token=state.token,
+        begun=state.begun,
+        watched=state.watched,
+        deadline=state.deadline,
+        until=state.until,
+        reference=state.reference,
+        review=state.review,
         reviewed=now if is_first_review else state.reviewed,
+        status=status,
         polls=state.polls + 1,
-        failures=0,
-        fresh=False,
-        doubt=None,
-        last_error=None,
+        fresh=fresh,
+        early=state.early,
     )
 
 
@@ -213,10 +239,9 @@ def _after_error(
     is_verified = getattr(error, "verified", False)
     if is_proven or is_verified:
         return _believed(state, kind, now, verified=is_verified)
-    if kind == "unreadable":
+    if kind == "unreadable" or is_over(state.ends_at + policy.grace, now):
         return _unanswered(state, error, policy, now, load)
-    if is_over(state.ends_at, now):
-        return deadline_passed(state, now)
+    # Said once it is no evidence, and so no answer either: past the deadline it is asked on.
     again = policy.gone_window / (_PROOF - 1) * (1 + policy.jitter * policy.random())
     return Pending(state=state, delay=_capped(state, max(again, FLOOR), now))
 
@@ -247,7 +272,7 @@ def _believed(state: PollState, kind: DoubtKind, now: float, *, verified: bool) 
             reference=state.reference,
             status=state.status,
             polls=state.polls,
-            waited=now - state.watched,
+            waited=max(0.0, now - state.watched),
             last_error=state.last_error,
             verified=verified,
         )
@@ -260,7 +285,7 @@ def _failed(state: PollState, now: float) -> PollFailed:
         reference=state.reference,
         status=state.status,
         polls=state.polls,
-        waited=now - state.watched,
+        waited=max(0.0, now - state.watched),
         last_error=state.last_error,
     )
 
@@ -282,16 +307,18 @@ def _pending(
     load: Load,
 ) -> Pending:
     gap = _scheduled(state, answer, policy, now, load)
-    delay = max(gap or 0.0, FLOOR) * _jittered(policy)
-    if isinstance(answer, AuthenticationError | SignatureError):
-        delay = FLOOR  # soon again: is it the account, or this one answer?
-    if isinstance(answer, IdentomatError):
-        again = consult(policy.retry_wait, polls=state.failures, begun=now, now=now, answer=answer)
-        delay = max(delay, (again or FLOOR) * _jittered(policy))
-    early = tuple(at for at in state.early if at > now + TOLERANCE)
-    state = attrs.evolve(state, early=early)
+    delay = max((gap or FLOOR) * _jittered(policy), FLOOR)
+    early = state.early
+    if early:
+        early = tuple(at for at in early if at > now + TOLERANCE)
+        state = attrs.evolve(state, early=early)
     if early:
         delay = min(delay, early[0] - now)
+    if isinstance(answer, IdentomatError):
+        if isinstance(answer, AuthenticationError | SignatureError):
+            delay = FLOOR  # soon again: is it the account, or this one answer?
+        again = consult(policy.retry_wait, polls=state.failures, begun=now, now=now, answer=answer)
+        delay = max(delay, (again or FLOOR) * _jittered(policy))
     return Pending(state=state, delay=_capped(state, delay, now), unsound=gap is None)
 
 
@@ -307,7 +334,7 @@ def _scheduled(
     gap = consult(policy.wait, polls=state.polls, begun=state.begun, now=now, answer=answer)
     if gap is None:
         return None
-    in_review = state.status is SessionStatus.MANUAL_CHECK
+    in_review = state.status is MANUAL_CHECK
     return max(gap, load.at_least, REVIEW if in_review else 0.0)
 
 

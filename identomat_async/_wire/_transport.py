@@ -57,6 +57,8 @@ class Progress:
 MOST_HEADERS: Final = 200
 # Servers and load balancers close an idle connection after 60 s at the earliest.
 _KEEPALIVE = 55.0
+# What has arrived and was not read yet comes in no more pieces than this.
+_MOST_LEFT_OVER = 100
 _FRESH = "identomat_fresh"
 _PROGRESS = "identomat_progress"
 _HEADERS = (
@@ -147,18 +149,28 @@ class _LaneStream(httpx.AsyncByteStream):
         is_sound = False
         try:
             with suppress(Exception):
-                await _close_iterator(self._chunks)
                 await self._inner.aclose()
+                if not self._is_complete:
+                    await _unwind(self._chunks)
                 is_sound = self._is_complete
         finally:
             if not (is_sound and self._lanes.release(lane)):
                 await self._lanes.drop(lane)
 
 
-async def _close_iterator(chunks: AsyncIterator[bytes] | None) -> None:
-    # An async generator that is left half read would be finalised who knows when.
-    if isinstance(chunks, AsyncGenerator):
-        await chunks.aclose()
+async def _unwind(chunks: AsyncIterator[bytes] | None) -> None:
+    """
+    Let a body end that is half read and whose connection is closed.
+
+    It is a chain of async generators, and closing the first leaves the others to the
+    garbage collector, of which trio complains. Reading on ends all of them.
+    """
+    if not isinstance(chunks, AsyncGenerator):
+        return
+    with suppress(Exception):
+        for _ in range(_MOST_LEFT_OVER):
+            await anext(chunks)
+    await chunks.aclose()
 
 
 def _made_by(make: Callable[[], Transport]) -> Transport:
@@ -274,8 +286,8 @@ async def _read(
         digest = await _drain(chunks, operation, secret or b"", sink, first)
         return attrs.evolve(reply, digest=digest, head=first[:1])
     finally:
-        await _close_iterator(chunks)
         await stream.aclose()
+        await _unwind(chunks)
 
 
 def _check_headers(headers: list[tuple[bytes, bytes]], operation: Operation) -> None:

@@ -1,0 +1,52 @@
+"""What the README says is true."""
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+from identomat_async.sandbox import Sandbox
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def example() -> str:
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    return str(code)
+
+
+async def test_the_example_runs_and_handles_a_manual_check(capsys):
+    sandbox = Sandbox("key")
+    script = sandbox.script("manual_check", after=60)
+    script.then("approved", after=600)
+    code = example().replace("anyio.run(main)\n", "")
+    made = 'IdentomatClient("key", base_url=sandbox.base_url, transport=sandbox.transport)'
+    assert code.count("IdentomatClient.from_env()") == 1
+    namespace: dict[str, object] = {"sandbox": sandbox}
+
+    exec(code.replace("IdentomatClient.from_env()", made), namespace)  # noqa: S102 - our own
+    await namespace["main"]()  # type: ignore[operator]
+
+    said = capsys.readouterr().out
+    assert said.count("goes to http://localhost/?session_token=") == 3
+    assert said.count("waits for an operator") == 3
+    assert said.count("is approved") == 3
+
+
+def test_it_is_short_and_its_two_commands_are_one_line_each():
+    lines = README.read_text().splitlines()
+    commands = [line.strip() for line in lines if line.startswith("    python3 -m venv")]
+
+    assert len(lines) <= 80
+    assert len(commands) == 2
+    assert commands[0].endswith("identomat demo")
+    assert commands[1].endswith("pytest")
+
+
+@pytest.mark.parametrize("word", ["TODO", "FIXME", "NotImplemented"])
+def test_no_loose_ends(word):
+    root = README.parent
+    found = itertools.chain(root.glob("*.md"), (root / "identomat_async").rglob("*.py"))
+
+    assert not [path.name for path in found if word in path.read_text()]

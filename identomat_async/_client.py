@@ -119,7 +119,9 @@ class IdentomatClient(Methods):
         self._waiting: ResultPoller | None = None
 
     def __repr__(self) -> str:
-        return f"<IdentomatClient of {self._caller.endpoint.base_url}>"
+        # Error trackers show it half made too, when an argument was refused.
+        made = hasattr(self, "_caller")
+        return f"<IdentomatClient of {self._caller.endpoint.base_url if made else 'nothing'}>"
 
     @classmethod
     def from_env(cls, **keywords: Unpack[ClientOptions]) -> Self:

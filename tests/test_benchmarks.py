@@ -60,7 +60,7 @@ def test_gather_loses_nobody() -> None:
         pytest.param([OURS, attrs.evolve(OURS, failures=1)], False, id="one-failure"),
     ],
 )
-def test_one_failure_of_ours_closes_the_gate(figures: list[Figures], passed: bool) -> None:  # noqa: FBT001  # a table
+def test_one_failure_of_ours_closes_the_gate(figures: list[Figures], passed: bool) -> None:
     assert passes(figures) is passed
 
 

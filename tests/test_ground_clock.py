@@ -114,5 +114,13 @@ def test_a_home_is_one_process() -> None:
     os.close(writer)
 
 
+def test_a_process_is_known_by_its_number() -> None:
+    home = Home("client")
+    assert refusal(home) == ""
+    home._pid += 1
+
+    assert "first used in another process" in refusal(home)
+
+
 def test_a_home_that_was_never_used_may_be_forked() -> None:
     assert refusal(Home("client")) == ""

@@ -77,7 +77,7 @@ async def test_a_lane_that_was_dropped_is_closed_and_never_used_again() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_a_lane_that_does_not_close_holds_up_nobody(fails: bool) -> None:  # noqa: FBT001
+async def test_a_lane_that_does_not_close_holds_up_nobody(fails: bool) -> None:
     street = Street()
     street.closing, street.fails = (0, True) if fails else (3600, False)
     lanes = Lanes(street.make, limit=1)
@@ -128,6 +128,24 @@ async def test_who_comes_first_is_served_first() -> None:
         lanes.release(held)
 
     assert order == [0, 1, 2, 3, 4]
+
+
+async def test_who_is_cancelled_with_the_place_in_hand_passes_it_on() -> None:
+    lanes = Lanes(Street().make, limit=1)
+    held, scope = await lanes.acquire(), anyio.CancelScope()
+
+    async def wait() -> None:
+        with scope:
+            lane = await lanes.acquire()
+            lanes.release(lane)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        lanes.release(held)
+        scope.cancel()
+
+    assert (lanes.busy, lanes.free) == (0, 1)
 
 
 async def test_a_deadline_is_obeyed_in_the_line() -> None:

@@ -271,7 +271,7 @@ def test_only_what_does_no_harm_is_repeated(
     error: BaseException | None,
     begin: bool,
     result: bool,
-    delete: bool,  # noqa: FBT001
+    delete: bool,
 ) -> None:
     repeats = [may_repeat(error, each, tries=1) for each in (BEGIN, RESULT, DELETE, MEDIA)]
 

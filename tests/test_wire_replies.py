@@ -78,7 +78,7 @@ def test_each_status_has_its_class(
     status: int,
     kind: type,
     retryable: bool,
-    applied: bool,  # noqa: FBT001
+    applied: bool,
 ) -> None:
     error = failure(Reply(status=status, headers=(), body=b"<p>Anna Example</p>"))
 

@@ -100,7 +100,7 @@ class RawServer:
     async def is_left(self) -> None:
         """Return when every connection is closed, which must be soon."""
         with anyio.fail_after(1):
-            while self.open:  # noqa: ASYNC110 - an event would be no simpler
+            while self.open:
                 await anyio.sleep(0.01)
 
     async def serve(self, stream: SocketStream) -> None:
@@ -259,8 +259,8 @@ async def test_every_fault_has_its_error_and_leaves_nothing_open(
     ending: Ending,
     kind: type[IdentomatError],
     reason: str | None,
-    retryable: bool,  # noqa: FBT001
-    applied: bool,  # noqa: FBT001
+    retryable: bool,
+    applied: bool,
 ) -> None:
     async with saying((said, ending)) as server, server.client(timeout=0.1) as client:
         with pytest.raises(IdentomatError) as caught:

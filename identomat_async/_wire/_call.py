@@ -18,6 +18,7 @@ from identomat_async._model._codec import decode_result, read_status
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._pause import JITTER, Pause
+from identomat_async._wire._files import Sink
 from identomat_async._wire._protocol import POLL, RESULT, Endpoint, Operation, WireRequest
 from identomat_async._wire._replies import Reply, check, read
 from identomat_async._wire._retry import (
@@ -28,7 +29,7 @@ from identomat_async._wire._retry import (
     may_repeat,
     sound_wait,
 )
-from identomat_async._wire._transport import Progress, Sink, Transport, exchange
+from identomat_async._wire._transport import Progress, Transport, exchange
 from identomat_async.errors import (
     ClientClosedError,
     IdentomatError,
@@ -278,6 +279,8 @@ class _Attempts(Generic[T]):
     async def run(self) -> T:
         policy = self._caller.retry
         request = self._caller.endpoint.request(self._call.operation, self._call.params)
+        if not self.span:
+            raise self.cut_off()
         retrying = AsyncRetrying(
             retry=self._again, wait=self._wait, stop=self._stop, sleep=anyio.sleep, reraise=True
         )

@@ -5,12 +5,22 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 import anyio
 from anyio.to_thread import run_sync
 
 from identomat_async.errors import ConfigurationError, IdentomatError
+
+
+class Sink(Protocol):
+    """Where the bytes of a medium go."""
+
+    async def write(self, chunk: bytes) -> None:
+        """Take the next piece."""
+
+    async def rewind(self) -> None:
+        """Begin anew: what came so far does not count."""
 
 
 class SinkError(IdentomatError):

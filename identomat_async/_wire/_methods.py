@@ -300,7 +300,7 @@ def _session(token: str) -> dict[str, object]:
 
 
 def _media_operation(media: Media) -> Operation:
-    if media not in set(Media):
+    if media not in tuple(Media):
         raise ConfigurationError(f"media must be one of {', '.join(Media)}")
     return media_operation(media)
 

@@ -229,7 +229,7 @@ def _refusal(reply: Reply, operation: Operation) -> IdentomatError:
         )
     if status >= 500 or status == 425:
         return _server_error(reply, name)
-    return vendor_error(reply.body, operation, status) or _client_error(status, operation)
+    return _client_error(reply, operation)
 
 
 def _server_error(reply: Reply, name: str) -> ServerError:
@@ -245,11 +245,14 @@ def _server_error(reply: Reply, name: str) -> ServerError:
     )
 
 
-def _client_error(status: int, operation: Operation) -> ApiError:
+def _client_error(reply: Reply, operation: Operation) -> ApiError:
+    status = reply.status
     if status == 404 and operation.is_media:
         return MediaNotFoundError(
             "the session has no such image or video", status_code=status, operation=operation.name
         )
+    if error := vendor_error(reply.body, operation, status):
+        return error
     is_conflict = status in {409, 423}
     return ApiError(
         f"the service refuses the request (HTTP {status})",

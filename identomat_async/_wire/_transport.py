@@ -6,12 +6,13 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, cast
 
 import attrs
 import certifi
 import httpx
 
+from identomat_async._wire._files import Sink
 from identomat_async._wire._lanes import Lane, Lanes
 from identomat_async._wire._protocol import JSON_CAP, Operation, WireRequest
 from identomat_async._wire._replies import PAGE_MARKS, Reply, is_text
@@ -26,16 +27,6 @@ from identomat_async.errors import (
 )
 
 Transport = httpx.AsyncBaseTransport
-
-
-class Sink(Protocol):
-    """Where the bytes of a medium go."""
-
-    async def write(self, chunk: bytes) -> None:
-        """Take the next piece."""
-
-    async def rewind(self) -> None:
-        """Begin anew: what came so far does not count."""
 
 
 class Progress:
@@ -167,10 +158,11 @@ async def _unwind(chunks: AsyncIterator[bytes] | None) -> None:
     """
     if not isinstance(chunks, AsyncGenerator):
         return
+    body = cast("AsyncGenerator[bytes, None]", chunks)
     with suppress(Exception):
         for _ in range(_MOST_LEFT_OVER):
-            await anext(chunks)
-    await chunks.aclose()
+            await anext(body)
+    await body.aclose()
 
 
 def _made_by(make: Callable[[], Transport]) -> Transport:
@@ -385,11 +377,17 @@ def _is_refusal(cause: BaseException) -> bool:
     return isinstance(cause, ssl.SSLError) and not is_cut
 
 
+def _member_of(error: BaseException) -> BaseException | None:
+    if not isinstance(error, BaseExceptionGroup):
+        return None
+    # Several addresses may have been tried at once; one reason is as good as another.
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return group.exceptions[0]
+
+
 def _causes(error: BaseException | None) -> list[BaseException]:
     found: list[BaseException] = []
     while error is not None and error not in found:
         found.append(error)
-        # Several addresses may have been tried at once; one reason is as good as another.
-        members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-        error = next(iter(members), None) or error.__cause__ or error.__context__
+        error = _member_of(error) or error.__cause__ or error.__context__
     return found

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 
 import attrs
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
@@ -126,13 +126,17 @@ class Endpoint:
         """Read the request, answer it."""
         request = Request(scope, receive)
         headers = request.headers
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return
         call = Call(
             operation=self._operation,
             method=request.method,
             query=scope["query_string"],
             content_type=headers.get("content-type", ""),
             authorization=headers.get("authorization", ""),
-            body=await request.body(),
+            body=body,
         )
         answer = self._desk.answer(call)
         signature = answer.signature

@@ -1,0 +1,69 @@
+"""Who is due next."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from identomat_async._polling._agenda import NOWHERE, TICK, Agenda
+
+
+class Item:
+    def __init__(self) -> None:
+        self.slot = NOWHERE
+
+
+def test_an_empty_agenda_is_never_due() -> None:
+    agenda: Agenda[Item] = Agenda()
+
+    assert agenda.pop(1e9) is None
+    assert agenda.next_due() == math.inf
+
+
+def test_those_of_one_tick_come_in_the_order_they_were_put() -> None:
+    agenda, items = Agenda[Item](), [Item(), Item(), Item()]
+    for item in items:
+        agenda.put(item, 5.0)
+
+    assert agenda.pop(5.0) is items[0]
+    assert agenda.next_due() == 5.0
+    assert [agenda.pop(5.0), agenda.pop(5.0), agenda.pop(5.0)] == [*items[1:], None]
+
+
+def test_one_that_is_moved_away_and_back_comes_once() -> None:
+    agenda, item = Agenda[Item](), Item()
+    for due in (5.0, 9.0, 5.0, 5.0):
+        agenda.put(item, due)
+
+    assert agenda.pop(5.0) is item
+    assert agenda.pop(20.0) is None
+
+
+Steps = list[tuple[str, int, float]]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["put", "remove", "pop"]), st.integers(0, 4), st.floats(0.1, 20.0)
+        )
+    )
+)
+def test_everybody_comes_when_due_and_nobody_before_or_twice(steps: Steps) -> None:
+    agenda, items, now = Agenda[Item](), [Item() for _ in range(5)], 1.7e9
+    dues: dict[Item, float] = {}
+    for what, which, span in [*steps, ("pop", 0, 1000.0)]:
+        item = items[which]
+        if what == "put":
+            agenda.put(item, now + span)
+            dues[item] = now + span
+        elif what == "remove":
+            agenda.remove(item)
+            dues.pop(item, None)
+        else:
+            now += span
+            assert agenda.next_due() <= min(dues.values(), default=math.inf) + 2 * TICK
+            while (popped := agenda.pop(now)) is not None:
+                assert dues.pop(popped) <= now + 1e-6
+            assert all(due > now - 2 * TICK for due in dues.values())
+    assert not dues

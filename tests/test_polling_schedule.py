@@ -1,0 +1,178 @@
+"""When to look next."""
+
+import itertools
+import math
+import random
+import statistics
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tenacity import (
+    AsyncRetrying,
+    Future,
+    RetryCallState,
+    wait_chain,
+    wait_combine,
+    wait_exception,
+    wait_exponential,
+    wait_fixed,
+    wait_random,
+)
+from tenacity.wait import wait_base
+
+from identomat_async._model._result import SessionResult
+from identomat_async._model._status import SessionStatus
+from identomat_async._polling._schedule import consult, wait_person
+from identomat_async._polling._state import PollState
+from identomat_async._polling._step import Pending, PollPolicy, step
+from identomat_async.errors import ConfigurationError, IdentomatError, ServerError
+
+OPEN, REVIEW = SessionStatus.IN_PROGRESS, SessionStatus.MANUAL_CHECK
+
+
+@pytest.mark.parametrize(
+    ("age", "gap"),
+    [(-5, 45), (0, 45), (22.5, 25), (45, 5), (415, 5), (417.5, 7.5), (420, 10), (9999, 10)],
+)
+def test_gaps_follow_the_density(age: float, gap: float) -> None:
+    assert wait_person().gap(age) == pytest.approx(gap)
+
+
+def test_gaps_are_not_below_the_floor_nor_above_the_cap_unless_stretched() -> None:
+    quick, slow = wait_person(every=0.1), wait_person(quiet=500, busy=(500, 900))
+
+    assert quick.gap(100) == 2.0
+    assert slow.gap(0) == 60.0
+    assert slow.gap(0, stretch=3.0) == 180.0
+    assert slow.gap(0, share=0.5) == 250.0
+
+
+def test_reviews_are_slow() -> None:
+    assert wait_person(review=timedelta(minutes=1)).gap(9, status=REVIEW, stretch=2.0) == 120.0
+
+
+@given(age=st.floats(0, 2000), looks=st.floats(0.5, 5.0))
+def test_a_gap_holds_as_many_looks_as_it_is_stretched(age: float, looks: float) -> None:
+    wait = wait_person(floor=0, cap=1e6)
+    gap = wait.gap(age, stretch=looks)
+    cuts = sorted({age, age + gap} | {cut for cut in (45.0, 420.0) if age < cut < age + gap})
+
+    held = sum(wait.density((a + b) / 2) * (b - a) for a, b in itertools.pairwise(cuts))
+
+    assert held == pytest.approx(looks, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"every": value} for value in (0, -1, math.nan, math.inf, "5", None, True)),
+        *({"busy": value} for value in (5, (1,), (1, 2, 3), (9, 1), (-1, 5), ("a", "b"), "12")),
+        *({"quiet": 0}, {"tail": 0}, {"tail": math.nan}, {"review": 0}, {"cap": 0}),
+        *({"floor": -1}, {"floor": 5, "cap": 4}),
+    ],
+)
+def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError):
+        wait_person(**wrong)  # type: ignore[arg-type]
+
+
+def retry_state(answer: object) -> RetryCallState:
+    state = RetryCallState(AsyncRetrying(), None, (), {})
+    state.start_time, state.outcome_timestamp = 0.0, 100.0
+    state.outcome = Future(1)
+    state.outcome.set_result(answer)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("answer", "gap"),
+    [(OPEN, 5.0), (REVIEW, 300.0), (SessionResult(status=REVIEW), 300.0), (None, 5.0)],
+)
+def test_it_is_a_plain_tenacity_strategy(answer: object, gap: float) -> None:
+    assert wait_person()(retry_state(answer)) == gap
+
+
+def test_it_knows_states_without_outcome_or_with_an_error_and_adds_up() -> None:
+    state = RetryCallState(AsyncRetrying(), None, (), {})
+    assert wait_person()(state) == 45.0
+
+    failed = retry_state(None)
+    failed.outcome = Future(1)
+    failed.outcome.set_exception(ValueError())
+    assert wait_person()(failed) == 5.0
+    assert 5.0 <= (wait_person() + wait_random(0, 1))(failed) <= 6.0
+
+
+class Seen(wait_base):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        return getattr(retry_state, self.name)
+
+
+class Raises(wait_base):
+    def __call__(self, retry_state: RetryCallState) -> float:
+        raise LookupError
+
+
+DOWN = ServerError("down", retry_after=9.0)
+
+
+@pytest.mark.parametrize(
+    ("wait", "answer", "gap"),
+    [
+        (wait_chain(wait_fixed(1), wait_fixed(2), wait_fixed(3)), OPEN, 3.0),
+        (wait_exponential(), OPEN, 4.0),
+        (wait_exponential(exp_base=1e100), OPEN, 315_360_000.0),
+        (wait_exception(lambda error: getattr(error, "retry_after", 1.0)), DOWN, 9.0),
+        (wait_combine(wait_fixed(1), wait_fixed(2)), OPEN, 3.0),
+        (wait_person() + wait_fixed(1), OPEN, 6.0),
+        (Seen("attempt_number"), OPEN, 3.0),
+        (Seen("seconds_since_start"), OPEN, 100.0),
+        (Seen("idle_for"), OPEN, 100.0),
+        (Seen("outcome"), OPEN, None),
+        (Raises(), OPEN, None),
+        *((wait_fixed(bad), OPEN, None) for bad in (0, -1, math.nan, math.inf)),
+    ],
+)
+def test_any_strategy_sees_what_it_looks_at(
+    wait: wait_base, answer: SessionStatus | IdentomatError, gap: float | None
+) -> None:
+    assert consult(wait, polls=3, begun=1000.0, now=1100.0, answer=answer) == gap
+
+
+def least_product(abandon: float, life: float) -> float:
+    law, steps = statistics.NormalDist(math.log(180), 0.6), 9000
+    total = 0.0
+    for at in ((index + 0.5) * life / steps for index in range(steps)):
+        finishing = (1 - abandon) * law.pdf(math.log(at)) / at
+        total += math.sqrt(finishing * (1 - (1 - abandon) * law.cdf(math.log(at)))) * life / steps
+    return total**2 / (2 * (1 - abandon))
+
+
+def test_delay_times_looks_is_near_the_least_possible() -> None:
+    random_ = random.Random(1)  # noqa: S311 - for repeatability
+    policy = PollPolicy(random=random_.random)
+    delays: list[float] = []
+    looks, people = 0, 3000
+    for _ in range(people):
+        done = math.inf if random_.random() < 0.15 else random_.lognormvariate(math.log(180), 0.6)
+        state = PollState(token="t", begun=0.0, watched=0.0, deadline=900.0)
+        now = wait_person().gap(0.0, share=random_.random())
+        then: object = Pending(state=state, delay=0.0)
+        while isinstance(then, Pending) and not then.state.fresh:
+            answer = SessionStatus.APPROVED if now >= done else OPEN
+            then = step(then.state, answer, policy=policy, now=now)
+            looks += 1
+            if isinstance(then, Pending):
+                now += then.delay
+        if now >= done:
+            delays.append(now - done)
+            looks += 1  # the confirming read
+    ratio = statistics.mean(delays) * looks / people / least_product(0.15, 900.0)
+    print(f"delay {statistics.mean(delays):.2f} s, looks {looks / people:.1f}, ratio {ratio:.3f}")  # noqa: T201 - a figure
+
+    assert 1.0 <= ratio <= 1.15

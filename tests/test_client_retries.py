@@ -22,10 +22,11 @@ from identomat_async.errors import (
     ServerError,
 )
 
-OK = (200, b'{"result":"approved"}', {})
-DOWN = (500, b"", {})
-UNREACHABLE = httpx.ConnectError("no")
 Said = tuple[int, bytes, dict[str, str]] | Exception
+
+OK: tuple[int, bytes, dict[str, str]] = (200, b'{"result":"approved"}', {})
+DOWN: Said = (500, b"", {})
+UNREACHABLE = httpx.ConnectError("no")
 
 
 class Service(httpx.AsyncBaseTransport):

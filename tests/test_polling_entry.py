@@ -71,7 +71,7 @@ def test_a_review_ends_the_wait_and_not_the_watch() -> None:
 
     assert isinstance(outcome, Settled)
     assert (outcome.final, outcome.waited, outcome.polls) == (False, 30.0, 1)
-    assert conclude_watch(entry, then, result, 40.0, answered=True) is None
+    assert conclude_watch(entry, then, result, 40.0) is None
 
 
 def test_a_verdict_ends_both() -> None:
@@ -80,7 +80,7 @@ def test_a_verdict_ends_both() -> None:
     then = look(entry, result, 40.0)
 
     assert isinstance(conclude_wait(waiter, entry, then, result, 40.0), Settled)
-    assert isinstance(conclude_watch(entry, then, result, 40.0, answered=True), Settled)
+    assert isinstance(conclude_watch(entry, then, result, 40.0), Settled)
 
 
 @pytest.mark.parametrize("now", [49.0, 50.0])
@@ -94,20 +94,22 @@ def test_a_waiter_is_released_at_its_own_deadline_answered_or_not(now: float) ->
     assert conclude_wait(other, entry, then, None, now) is None
 
 
-def test_a_watch_ends_at_its_own_deadline_by_an_answer_only() -> None:
+def test_a_watch_ends_at_its_own_deadline_by_a_document_only() -> None:
     entry, _ = entry_of((TERMINAL, 90.0), watch=(TERMINAL, 50.0))
     then = look(entry, OPEN, 50.0)
+    document = SessionResult(status=OPEN)
 
-    assert conclude_watch(entry, then, None, 50.0, answered=False) is None
-    assert isinstance(conclude_watch(entry, then, None, 50.0, answered=True), DeadlinePassed)
+    assert conclude_watch(entry, then, None, 50.0) is None
+    assert isinstance(conclude_watch(entry, then, document, 50.0), DeadlinePassed)
 
 
 def test_when_all_are_late_all_end() -> None:
     entry, (waiter,) = entry_of((TERMINAL, 50.0), watch=(TERMINAL, 50.0))
-    then = look(entry, OPEN, 60.0)
+    document = SessionResult(status=OPEN)
+    then = look(entry, document, 60.0)
 
-    assert isinstance(conclude_wait(waiter, entry, then, None, 60.0), DeadlinePassed)
-    assert conclude_watch(entry, then, None, 60.0, answered=True) is then
+    assert isinstance(conclude_wait(waiter, entry, then, document, 60.0), DeadlinePassed)
+    assert conclude_watch(entry, then, document, 60.0) is then
 
 
 def test_a_session_that_is_gone_is_gone_for_all() -> None:
@@ -115,7 +117,7 @@ def test_a_session_that_is_gone_is_gone_for_all() -> None:
     then = look(entry, SessionNotFoundError("", verified=True), 20.0)
 
     assert isinstance(conclude_wait(waiter, entry, then, None, 20.0), SessionGone)
-    assert conclude_watch(entry, then, None, 20.0, answered=False) is then
+    assert conclude_watch(entry, then, None, 20.0) is then
 
 
 def test_a_group_is_over_when_nothing_is_missing_or_with_an_error() -> None:

@@ -117,7 +117,8 @@ def test_a_waiter_for_the_decision_outlives_the_review_of_the_watch() -> None:
     desk = Desk(Until.DECIDED)
     desk.learn(REVIEW, 1.0)
     desk.join(Until.DECIDED, 800.0)
-    desk.learn(REVIEW, 101.0)
+    assert desk.learn(REVIEW, 101.0)
+    assert not desk.learn(SessionResult(status=REVIEW), 101.0)
 
     assert [type(outcome) for outcome in desk.outcomes] == [DeadlinePassed]
     assert desk.learner.tally.deadlines_passed == 1
@@ -137,7 +138,8 @@ def test_a_session_that_is_only_waited_for_is_dropped_and_not_delivered() -> Non
     desk = Desk()
     desk.entry.delivers = False
     group = desk.join(Until.TERMINAL, 50.0)
-    desk.learn(OPEN, 50.0)
+    assert desk.learn(OPEN, 50.0)
+    desk.learn(SessionResult(status=OPEN), 50.0)
 
     assert isinstance(group.outcomes["t"], DeadlinePassed)
     assert not desk.outcomes

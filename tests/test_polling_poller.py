@@ -755,6 +755,22 @@ async def test_a_refused_account_is_raised_to_those_who_wait(source):
     assert len(source.looks) == 2
 
 
+async def test_a_closed_client_ends_waits_iteration_and_service(source):
+    source.says("one", ClientClosedError("closed"))
+    poller = ResultPoller(source)
+
+    with pytest.raises(ClientClosedError):
+        await poller.wait("one")
+    await poller.watch("one", deadline=0)
+    async with poller:
+        with pytest.raises(ClientClosedError):
+            await drained(poller)
+    with pytest.raises(ClientClosedError):
+        await poller.run(print)
+
+    assert len(poller) == 1
+
+
 async def test_a_pause_asked_for_is_kept(source):
     source.says("one", "in_progress", "approved", "approved")
     poller = ResultPoller(source, wait=wait_fixed(100))

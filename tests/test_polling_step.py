@@ -92,7 +92,23 @@ def test_an_open_session_ends_by_a_look_begun_at_the_deadline(
 ) -> None:
     then = step(STATE, answer, policy=EVEN, now=now)
 
-    assert isinstance(then, DeadlinePassed if is_over else Pending)
+    is_document = isinstance(answer, SessionResult)
+    assert isinstance(then, DeadlinePassed if is_over and is_document else Pending)
+
+
+def test_a_bare_status_at_the_deadline_asks_for_the_document() -> None:
+    then = pending(STATE, OPEN, 900.0)
+    document = SessionResult(status=OPEN)
+
+    assert (then.state.fresh, then.delay) == (True, 0.0)
+    assert isinstance(step(then.state, document, policy=EVEN, now=900.0), DeadlinePassed)
+
+
+def test_the_look_at_the_deadline_is_a_fresh_one() -> None:
+    last = pending(STATE, OPEN, 897.0)
+
+    assert (last.state.fresh, last.delay) == (True, pytest.approx(3.0))
+    assert not pending(STATE, OPEN, 800.0).state.fresh
 
 
 def test_a_verdict_found_after_the_deadline_settles() -> None:
@@ -177,7 +193,8 @@ def test_the_operators_time_counts_from_the_first_manual_check() -> None:
     state = pending(state, REVIEW, 1799.0).state
 
     assert (state.reviewed, state.ends_at) == (800.0, 1800.0)
-    assert isinstance(step(state, REVIEW, policy=EVEN, now=1800.0), DeadlinePassed)
+    document = SessionResult(status=REVIEW)
+    assert isinstance(step(state, document, policy=EVEN, now=1800.0), DeadlinePassed)
     assert pending(state, APPROVED, 1800.0).state.fresh
 
 

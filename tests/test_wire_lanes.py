@@ -1,5 +1,7 @@
 """Which connection a request gets."""
 
+import asyncio
+
 import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -146,6 +148,21 @@ async def test_who_is_cancelled_with_the_place_in_hand_passes_it_on() -> None:
         scope.cancel()
 
     assert (lanes.busy, lanes.free) == (0, 1)
+
+
+def test_who_is_cancelled_as_asyncio_does_it_passes_the_place_on() -> None:
+    async def main() -> tuple[int, int]:
+        lanes = Lanes(Street().make, limit=1)
+        held = await lanes.acquire()
+        waiter = asyncio.create_task(lanes.acquire())
+        await asyncio.sleep(0)
+        lanes.release(held)
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+        return lanes.busy, lanes.free
+
+    assert asyncio.run(main()) == (0, 1)
 
 
 async def test_a_deadline_is_obeyed_in_the_line() -> None:

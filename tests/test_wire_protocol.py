@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import pickle
+from collections.abc import Callable
 from concurrent.futures import Future
 
 import pytest
@@ -142,7 +143,7 @@ def test_a_key_that_cannot_be_one_is_refused(name: str, key: str) -> None:
     keys = {"company_key": Secret("sound"), name: Secret(key)}
 
     with pytest.raises(ConfigurationError, match=f"^{name} must be 1 to 512 printable"):
-        Endpoint(**keys)
+        Endpoint(**keys)  # type: ignore[arg-type]
 
 
 def test_an_encoding_is_one_of_three() -> None:
@@ -178,7 +179,8 @@ def test_a_secret_is_neither_shown_nor_copied() -> None:
 
     assert repr(secret) == str(secret) == f"{secret}" == "Secret(...)"
     assert not hasattr(secret, "__dict__")
-    for take in [copy.copy, copy.deepcopy, pickle.dumps]:
+    takers: list[Callable[[object], object]] = [copy.copy, copy.deepcopy, pickle.dumps]
+    for take in takers:
         with pytest.raises(TypeError, match="cannot be pickled or copied"):
             take(secret)
 

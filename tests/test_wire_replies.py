@@ -39,7 +39,9 @@ JSON = (b"content-type", b"application/json")
 NOW = 1_700_000_000.0
 
 
-def failure(reply: Reply, operation: Operation = RESULT, secret: bytes | None = None) -> object:
+def failure(
+    reply: Reply, operation: Operation = RESULT, secret: bytes | None = None
+) -> IdentomatError:
     with pytest.raises(IdentomatError) as caught:
         check(reply, operation, secret=secret)
     error = caught.value
@@ -170,6 +172,18 @@ def test_an_error_code_where_a_medium_is_due_is_an_error_of_the_service() -> Non
 
     assert isinstance(error, ApiError)
     assert (error.reason, error.code) == ("unknown-code", None)
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_refusal_says_why_if_its_body_does(status: int) -> None:
+    for body, reason in [
+        (b'{"argumentError":"Anna"}', "argument"),
+        (b'"SOME_CODE"', "unknown-code"),
+    ]:
+        error = failure(Reply(status=status, headers=[JSON], body=body))
+
+        assert isinstance(error, ApiError)
+        assert (error.reason, error.status_code) == (reason, status)
 
 
 def test_a_success_passes() -> None:

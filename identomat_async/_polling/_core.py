@@ -272,7 +272,7 @@ class Core:
     def _halted(self, error: IdentomatError) -> None:
         for group in self.engine.groups:
             group.fail(error)
-        if self.learner.halt.probes:
+        if self.learner.halt.probes and not isinstance(error, ClientClosedError):
             _logger.error(
                 "the service refuses the account (%s); polling pauses, with a look every "
                 "30 s to 5 min, and goes on by itself when it is accepted again",

@@ -105,6 +105,10 @@ class Entry:
         """Tell whether *status* would settle the session for anybody."""
         return any(ends(status, until) for until in self._untils())
 
+    def is_late(self, state: PollState, now: float) -> bool:
+        """Tell whether, with what *state* knows, time is up for the watch."""
+        return self.delivers and is_over(state.ends_at_for(self.until, self.deadline), now)
+
     def widen(self) -> None:
         """Let the state stand for everybody who is interested now."""
         until = Until.TERMINAL
@@ -129,7 +133,7 @@ class Entry:
 
 
 def conclude_watch(
-    entry: Entry, step: Step, result: SessionResult | None, now: float, *, answered: bool
+    entry: Entry, step: Step, result: SessionResult | None, now: float
 ) -> Outcome | None:
     """
     Return what a look begun *now* ends the watch of *entry* with, None if it goes on.
@@ -139,14 +143,14 @@ def conclude_watch(
         step: What the look means for the widest interest.
         result: The document that the look read, if it read one.
         now: When the look was begun.
-        answered: Whether the service answered.
     """
     if result is not None and ends(result.status, entry.until):
         return settled(_known(step, entry), result, now)
     if not isinstance(step, Pending):
         return step
-    own = attrs.evolve(step.state, until=entry.until, deadline=entry.deadline)
-    return deadline_passed(own, now) if answered and is_over(own.ends_at, now) else None
+    if result is not None and entry.is_late(step.state, now):
+        return deadline_passed(step.state, now)
+    return None
 
 
 def conclude_wait(

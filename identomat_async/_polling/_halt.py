@@ -3,7 +3,12 @@
 import math
 from collections import deque
 
-from identomat_async.errors import AuthenticationError, IdentomatError, SignatureError
+from identomat_async.errors import (
+    AuthenticationError,
+    ClientClosedError,
+    IdentomatError,
+    SignatureError,
+)
 
 # So many refusals of the key, this close together; so many bad signatures in a row.
 _REFUSALS = 2
@@ -15,7 +20,7 @@ _LAST_PROBE = 300.0
 
 class Halt:
     """
-    Stops all polling when the account is refused.
+    Stops all polling when the account is refused, or the client was closed.
 
     Halted, it lets one look through from time to time (30 s, doubling to 5 min) if
     *probes* is set, and none otherwise.
@@ -37,12 +42,14 @@ class Halt:
             self._refusals.append(now)
         elif isinstance(error, SignatureError):
             self._forgeries += 1
+        is_closed = isinstance(error, ClientClosedError)
         is_refused = len(self._refusals) == _REFUSALS and now - self._refusals[0] <= _REFUSED_WITHIN
-        if self.error is not None or not (is_refused or self._forgeries >= _BAD_SIGNATURES):
+        is_over = is_closed or is_refused or self._forgeries >= _BAD_SIGNATURES
+        if self.error is not None or not is_over:
             return False
         self.error = error
         self._gap = _FIRST_PROBE
-        self._next = now + self._gap if self.probes else math.inf
+        self._next = now + self._gap if self.probes and not is_closed else math.inf
         return True
 
     def answered(self) -> bool:

@@ -84,8 +84,7 @@ class Learner:
             self._tell(entry, before, answer, now, elapsed)
         if isinstance(then, Pending) and then.unsound:
             self._tell_unsound(entry)
-        if isinstance(answer, SessionStatus) and entry.is_settled_by(answer):
-            # Not *then*: for the watch the operator's time may be up just now.
+        if isinstance(answer, SessionStatus) and _ends_something(entry, then, answer, now):
             entry.state = confirming(before, answer, now).state
             return True
         self._conclude(entry, then, answer, now, elapsed)
@@ -96,7 +95,7 @@ class Learner:
     ) -> None:
         result = answer if isinstance(answer, SessionResult) else None
         entry.is_asked = False
-        ended = self._give(entry, then, result, now, answered=not _is_error(answer))
+        ended = self._give(entry, then, result, now)
         if isinstance(then, Pending):
             entry.state = then.state
         if ended and not self.roster.settle(entry):
@@ -107,17 +106,12 @@ class Learner:
             then = step(entry.state, answer, policy=self.policy, now=now, load=self.load)
             assert isinstance(then, Pending)  # noqa: S101 - the waiters' deadlines are ahead
             entry.state = then.state
-        self.roster.put(entry, _next_due(entry, then, now, elapsed))
+        due = _next_due(entry, then, now, elapsed)
+        if entry.is_late(entry.state, due) and not entry.state.fresh:
+            entry.state = attrs.evolve(entry.state, fresh=True)
+        self.roster.put(entry, due)
 
-    def _give(
-        self,
-        entry: Entry,
-        then: Step,
-        result: SessionResult | None,
-        now: float,
-        *,
-        answered: bool,
-    ) -> bool:
+    def _give(self, entry: Entry, then: Step, result: SessionResult | None, now: float) -> bool:
         waiting: list[Waiter] = []
         for waiter in entry.waiters:
             outcome = conclude_wait(waiter, entry, then, result, now)
@@ -128,7 +122,7 @@ class Learner:
         ended = len(waiting) < len(entry.waiters)
         entry.waiters = tuple(waiting)
         if entry.delivers:
-            outcome = conclude_watch(entry, then, result, now, answered=answered)
+            outcome = conclude_watch(entry, then, result, now)
             if outcome is not None:
                 entry.delivers, ended = False, True
                 self._deliver(outcome)
@@ -190,6 +184,14 @@ def _is_error(answer: Answer) -> bool:
 
 def _status(answer: SessionStatus | SessionResult) -> SessionStatus:
     return answer if isinstance(answer, SessionStatus) else answer.status
+
+
+def _ends_something(entry: Entry, then: Step, status: SessionStatus, now: float) -> bool:
+    # What a kept connection says is acted on for nobody: neither for the widest interest
+    # (*then*) nor for another.
+    assert isinstance(then, Pending)  # noqa: S101 - a bare status is never an outcome
+    is_end = then.state.fresh and then.delay == 0
+    return is_end or entry.is_settled_by(status) or entry.is_late(then.state, now)
 
 
 def _next_due(entry: Entry, then: Pending, now: float, elapsed: float) -> float:

@@ -74,8 +74,12 @@ class PollState:
     @property
     def ends_at(self) -> float:
         """When time is up: the person's, or the operator's while one is deciding."""
-        if self.reviewed is None or self.status is not MANUAL_CHECK or self.until is not DECIDED:
-            return self.deadline
+        return self.ends_at_for(self.until, self.deadline)
+
+    def ends_at_for(self, until: Until, deadline: float) -> float:
+        """Return when time would be up for somebody who waits *until* and *deadline*."""
+        if self.reviewed is None or self.status is not MANUAL_CHECK or until is not DECIDED:
+            return deadline
         return self.reviewed + self.review
 
     def to_json(self) -> str:

@@ -138,7 +138,8 @@ def poll_step(
 
     Returns:
         `Pending`, with what is known now and when to look again; or the outcome. Only a
-        whole document settles a session: a status that looks settled asks for one.
+        whole document settles a session or lets its deadline pass: a bare status that
+        would do so asks for one.
 
     Raises:
         ConfigurationError: *now* has no time zone.
@@ -157,14 +158,16 @@ def step(
         if isinstance(answer, SessionResult):
             return settled(_answered(state, status, now), answer, now)
         return confirming(state, status, now)
-    state = _answered(state, status, now)
-    if is_over(state.ends_at, now):
-        return deadline_passed(state, now)
-    return _pending(state, status, policy, now, load)
+    known = _answered(state, status, now)
+    if not is_over(known.ends_at, now):
+        return _pending(known, status, policy, now, load)
+    if isinstance(answer, SessionResult):
+        return deadline_passed(known, now)
+    return confirming(state, status, now)
 
 
 def confirming(state: PollState, status: SessionStatus, now: float) -> Pending:
-    """Ask for the document at once: a kept connection gave a *status* that looks settled."""
+    """Ask for the document at once: a kept connection gave a *status* that would end it."""
     return Pending(state=_answered(state, status, now, fresh=True), delay=0.0)
 
 
@@ -243,7 +246,7 @@ def _after_error(
         return _unanswered(state, error, policy, now, load)
     # Said once it is no evidence, and so no answer either: past the deadline it is asked on.
     again = policy.gone_window / (_PROOF - 1) * (1 + policy.jitter * policy.random())
-    return Pending(state=state, delay=_capped(state, max(again, FLOOR), now))
+    return _look_in(state, max(again, FLOOR), now)
 
 
 def _doubt_kind(error: IdentomatError) -> DoubtKind | None:
@@ -319,7 +322,7 @@ def _pending(
             delay = FLOOR  # soon again: is it the account, or this one answer?
         again = consult(policy.retry_wait, polls=state.failures, begun=now, now=now, answer=answer)
         delay = max(delay, (again or FLOOR) * _jittered(policy))
-    return Pending(state=state, delay=_capped(state, delay, now), unsound=gap is None)
+    return _look_in(state, delay, now, unsound=gap is None)
 
 
 def _scheduled(
@@ -342,7 +345,10 @@ def _jittered(policy: PollPolicy) -> float:
     return 1 + policy.jitter * (2 * policy.random() - 1)
 
 
-def _capped(state: PollState, delay: float, now: float) -> float:
-    # The one look at the deadline finds a verdict that has come since the last.
+def _look_in(state: PollState, delay: float, now: float, *, unsound: bool = False) -> Pending:
     left = state.ends_at - now
-    return min(delay, left) if left > TOLERANCE else delay
+    if TOLERANCE < left <= delay:
+        # The look at the deadline finds a verdict that has come since the last one; and
+        # since its word is acted on either way, it is a fresh one.
+        return Pending(state=attrs.evolve(state, fresh=True), delay=left, unsound=unsound)
+    return Pending(state=state, delay=delay, unsound=unsound)

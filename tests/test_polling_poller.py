@@ -178,6 +178,22 @@ async def test_a_look_that_hangs_is_cut_off_and_made_again(source):
     assert 15 <= source.times("stuck")[1] <= 15 + 10
 
 
+async def test_a_cut_that_comes_too_late_changes_nothing(source):
+    source.decides("one", "approved", after=100)
+
+    async with ResultPoller(source) as poller:
+        await poller.watch("one", deadline=0)
+        await poller.wait("one", deadline=1000)
+        (worker,) = poller._core.engine._idle
+        worker.scope.cancel()
+        await anyio.sleep(1)
+        await poller.watch("one")
+        outcomes = await drained(poller)
+
+    assert [type(outcome) for outcome in outcomes] == [Settled]
+    assert poller.stats().errors == {}
+
+
 # What counts
 
 
@@ -396,6 +412,33 @@ async def test_nothing_comes_after_a_discard(source):
         assert await drained(poller) == []
 
     assert [outcome.token for outcome in outcomes] == ["taken"]
+
+
+async def test_a_session_discarded_while_asked_is_forgotten_when_the_block_ends(source):
+    source.latency = 100.0
+    source.says("one", "in_progress")
+    poller = ResultPoller(source)
+
+    async with poller:
+        await poller.watch("one", deadline=0)
+        await anyio.sleep(1)
+        assert source.in_flight
+        await poller.discard("one")
+
+    assert not source.in_flight
+    assert not poller._core.engine.roster.live
+
+
+async def test_a_session_may_be_awaited_first_and_watched_then(source):
+    source.decides("one", "approved", after=100)
+
+    async with anyio.create_task_group() as tasks, ResultPoller(source) as poller:
+        tasks.start_soon(poller.wait, "one")
+        await anyio.sleep(10)
+        await poller.watch("one", reference="user:1")
+        outcomes = await drained(poller)
+
+    assert [outcome.reference for outcome in outcomes] == ["user:1"]
 
 
 async def test_discarding_the_last_watch_ends_the_iteration(source):

@@ -55,7 +55,7 @@ class Engine:
     groups: set[Group] = attrs.field(factory=set)
     is_running: bool = False
     stopped: anyio.Event = attrs.field(factory=anyio.Event)
-    _idle: list[_Worker] = attrs.field(factory=list)
+    _idle: dict[_Worker, None] = attrs.field(factory=dict)
     _busy: set[_Worker] = attrs.field(factory=set)
     _clock: Clock | None = None
     _changed: anyio.Event = attrs.field(factory=anyio.Event)
@@ -190,7 +190,7 @@ class Engine:
 
     def _assign(self, entry: Entry, tasks: TaskGroup) -> None:
         if self._idle:
-            worker = self._idle.pop()
+            worker, _ = self._idle.popitem()
             worker.entry = entry
             worker.event.set()
         else:
@@ -203,8 +203,7 @@ class Engine:
             with anyio.CancelScope() as worker.scope:
                 await self._serve(worker)
             # Only the scheduler cancels this scope: the look took too long.
-            if worker in self._idle:
-                self._idle.remove(worker)
+            self._idle.pop(worker, None)
             entry, worker.entry = worker.entry, None
             if entry is not None:
                 self.learner.learn(entry, _too_slow(), worker.asked, elapsed=self.source.timeout)
@@ -222,7 +221,7 @@ class Engine:
     async def _rest(self, worker: _Worker) -> None:
         worker.event = anyio.Event()
         self._busy.discard(worker)
-        self._idle.append(worker)
+        self._idle[worker] = None
         self.wake()
         await worker.event.wait()
 

@@ -2,6 +2,7 @@
 
 import hmac
 import ssl
+import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
@@ -9,8 +10,17 @@ from functools import lru_cache
 from typing import Final, cast
 
 import attrs
-import certifi
+import certifi  # comes with httpx, which would read SSLKEYLOGFILE if it made our context
+
+# httpx imports its command line with itself, and with that rich, pygments and click if
+# they happen to be installed: 90 modules that a library has no use for. Marked as missing
+# they are left out; whoever imports httpx first, or `httpx._main` later, still gets them.
+_LEFT_OUT = "httpx._main"
+_is_first = "httpx" not in sys.modules and sys.modules.setdefault(_LEFT_OUT, None) is None  # type: ignore[arg-type]
 import httpx
+
+if _is_first:
+    del sys.modules[_LEFT_OUT]
 
 from identomat_async._wire._files import Sink
 from identomat_async._wire._lanes import Lane, Lanes

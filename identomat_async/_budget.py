@@ -10,8 +10,10 @@ import attrs
 
 from identomat_async.errors import ConfigurationError
 
-# An event loop may be this much late; the places it missed meanwhile are made up for.
-TIMER_SLACK = 0.02
+# An event loop may be so many seconds late; the places it missed are then made up for.
+# Going by a little less than the rate pays for that: over a second it is never exceeded.
+TIMER_SLACK = 0.015
+_PACE = 0.985
 _HIGHEST = 1e9
 
 
@@ -31,8 +33,8 @@ class RateBudget:
     """
     A ceiling on requests, which clients and pollers may share.
 
-    Every request takes from it, confirming reads included. In any span of t seconds at
-    most ``per_second * t + burst`` requests start. Urgent requests (`begin`, `delete`,
+    Every request takes from it, confirming reads included. In any span of t seconds, one
+    second or more, at most ``per_second * t + burst`` requests start. Urgent requests (`begin`, `delete`,
     confirming reads) go before polls. A budget belongs to one event loop.
 
     Args:
@@ -78,7 +80,7 @@ class RateBudget:
         """Return the seconds until the rate admits another request."""
         if self.per_second is None:
             return 0.0
-        tolerance = (self.burst - 1) / self.per_second + TIMER_SLACK
+        tolerance = (self.burst - 1) / (_PACE * self.per_second) + TIMER_SLACK
         gap = self._next - tolerance - anyio.current_time()
         return gap if gap > 0 else 0.0
 
@@ -120,7 +122,7 @@ class RateBudget:
     def _take(self) -> None:
         self._in_flight += 1
         if self.per_second is not None:
-            self._next = max(self._next, anyio.current_time()) + 1 / self.per_second
+            self._next = max(self._next, anyio.current_time()) + 1 / (_PACE * self.per_second)
 
     def _wake(self) -> None:
         while self._queue and self._queue[0][2].left:

@@ -10,7 +10,7 @@ from identomat_async._polling._step import Load
 # Room between the least gap and the rate, so that no queue builds up at the ceiling.
 _ROOM = 1.1
 # The share of the rate that the schedule plans with; the rest lets a backlog drain.
-_SHARE = 0.98
+_SHARE = 0.97
 
 
 class Demand:

@@ -34,8 +34,9 @@ class RateBudget:
     A ceiling on requests, which clients and pollers may share.
 
     Every request takes from it, confirming reads included. In any span of t seconds, one
-    second or more, at most ``per_second * t + burst`` requests start. Urgent requests (`begin`, `delete`,
-    confirming reads) go before polls. A budget belongs to one event loop.
+    second or more, at most ``per_second * t + burst`` requests start. Urgent requests
+    (`begin`, `delete`, confirming reads) go before polls. A budget belongs to one event
+    loop.
 
     Args:
         per_second: Requests per second; None for no limit.

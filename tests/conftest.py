@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+import hypothesis
 import pytest
 from trio.testing import MockClock
 
@@ -16,6 +17,12 @@ from identomat_async import RateBudget, SessionResult, SessionStatus
 from identomat_async._home import Home
 from identomat_async._pause import Pause
 from identomat_async.events import Event
+
+# How long an example takes says something of the machine, and nothing of the code.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):

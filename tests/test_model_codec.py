@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identomat_async._model._codec import decode_result, decode_screening_person, read_status
@@ -496,6 +496,7 @@ def test_no_document_leads_to_another_error(document: object) -> None:
             read(json.dumps(document).encode())
 
 
+@settings(max_examples=40)  # they are large
 @given(
     st.fixed_dictionaries(
         {"result": st.text()}, optional={name: JSON for name in MEMBERS if name != "result"}

@@ -11,6 +11,8 @@ from typing import Any
 import anyio
 import hypothesis
 import pytest
+from tenacity import wait_exponential
+from tenacity.wait import wait_base
 from trio.testing import MockClock
 
 from identomat_async import RateBudget, SessionResult, SessionStatus
@@ -70,6 +72,7 @@ class FakeSource:
 
     def __init__(self) -> None:
         self.timeout = 15.0
+        self.retry_wait: wait_base = wait_exponential(multiplier=1, max=60)
         self.budget: RateBudget | None = None
         self.pause = Pause()
         self.home = Home("client")

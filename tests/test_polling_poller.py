@@ -194,6 +194,17 @@ async def test_a_cut_that_comes_too_late_changes_nothing(source):
     assert poller.stats().errors == {}
 
 
+async def test_after_a_failed_look_the_longer_wait_counts(source):
+    source.says("one", DOWN, "approved", "approved")
+    source.retry_wait = wait_fixed(200)
+
+    async with ResultPoller(source) as poller:
+        await poller.watch("one")
+        await drained(poller)
+
+    assert 180 <= source.times("one")[1] <= 220
+
+
 # What counts
 
 

@@ -45,7 +45,8 @@ class ResultPoller:
     Args:
         client: An `IdentomatClient`.
         wait: When to look at a session next: any tenacity wait strategy; by default
-            `wait_person()`.
+            `wait_person()`. After a look that failed the client's `RetryPolicy.wait`
+            counts if it is longer.
         until: Whether MANUAL_CHECK ends a watch.
         deadline: How long the person may take, from when the watch begins: seconds,
             timedelta or aware datetime; None for ever.
@@ -88,6 +89,7 @@ class ResultPoller:
             client.source,
             policy=PollPolicy(
                 wait=wait_person() if wait is None else wait,
+                retry_wait=client.source.retry_wait,
                 grace=seconds(grace, name="grace"),
                 gone_window=seconds(gone_window, name="gone_window"),
             ),

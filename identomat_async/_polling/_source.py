@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from tenacity.wait import wait_base
+
 from identomat_async._budget import RateBudget
 from identomat_async._home import Home
 from identomat_async._model._result import SessionResult
@@ -15,6 +17,7 @@ class ResultSource(Protocol):
 
     Attributes:
         timeout: Seconds that one look may take.
+        retry_wait: The least wait after a look that failed.
         budget: The ceiling that `look` itself obeys, None for none.
         pause: When the service has asked to be left alone.
         home: The event loop in which it is used.
@@ -22,6 +25,8 @@ class ResultSource(Protocol):
 
     @property
     def timeout(self) -> float: ...
+    @property
+    def retry_wait(self) -> wait_base: ...
     @property
     def budget(self) -> RateBudget | None: ...
     @property

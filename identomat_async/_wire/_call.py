@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import anyio
 import attrs
 from tenacity import AsyncRetrying, RetryCallState
+from tenacity.wait import wait_base
 
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Deadline, deadline_at
@@ -88,6 +89,11 @@ class Caller:
 
     def __repr__(self) -> str:
         return f"<Caller of {self.endpoint.base_url}>"
+
+    @property
+    def retry_wait(self) -> wait_base:
+        """The least wait of a poller after a look that failed."""
+        return self.retry.wait
 
     @property
     def secret(self) -> bytes | None:

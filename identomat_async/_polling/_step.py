@@ -8,6 +8,7 @@ brings.
 import random
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypedDict
 
 import attrs
 from tenacity import wait_exponential
@@ -183,26 +184,32 @@ def is_over(deadline: float, now: float) -> bool:
 
 def settled(state: PollState, result: SessionResult, now: float) -> Settled:
     """Return the outcome of a session whose *result* has come."""
-    return Settled(
-        token=state.token,
-        reference=state.reference,
-        status=result.status,
-        polls=state.polls,
-        waited=max(0.0, now - state.watched),
-        result=result,
-    )
+    return Settled(**_facts(state, now), result=result)
 
 
 def deadline_passed(state: PollState, now: float) -> DeadlinePassed:
     """Return the outcome of a session that is still open when time is up."""
-    return DeadlinePassed(
-        token=state.token,
-        reference=state.reference,
-        status=state.status,
-        polls=state.polls,
-        waited=max(0.0, now - state.watched),
-        last_error=state.last_error,
-    )
+    return DeadlinePassed(**_facts(state, now))
+
+
+class _Facts(TypedDict):
+    token: str
+    reference: str | None
+    status: SessionStatus | None
+    polls: int
+    waited: float
+    last_error: IdentomatError | None
+
+
+def _facts(state: PollState, now: float) -> _Facts:
+    return {
+        "token": state.token,
+        "reference": state.reference,
+        "status": state.status,
+        "polls": state.polls,
+        "waited": max(0.0, now - state.watched),
+        "last_error": state.last_error,
+    }
 
 
 def _answered(
@@ -270,27 +277,8 @@ def _doubted(state: PollState, kind: DoubtKind, now: float) -> PollState:
 
 def _believed(state: PollState, kind: DoubtKind, now: float, *, verified: bool) -> Outcome:
     if kind == "gone":
-        return SessionGone(
-            token=state.token,
-            reference=state.reference,
-            status=state.status,
-            polls=state.polls,
-            waited=max(0.0, now - state.watched),
-            last_error=state.last_error,
-            verified=verified,
-        )
-    return _failed(state, now)
-
-
-def _failed(state: PollState, now: float) -> PollFailed:
-    return PollFailed(
-        token=state.token,
-        reference=state.reference,
-        status=state.status,
-        polls=state.polls,
-        waited=max(0.0, now - state.watched),
-        last_error=state.last_error,
-    )
+        return SessionGone(**_facts(state, now), verified=verified)
+    return PollFailed(**_facts(state, now))
 
 
 def _unanswered(
@@ -298,7 +286,7 @@ def _unanswered(
 ) -> Step:
     # While nobody answers, a verdict may be there that only cannot be read.
     if is_over(state.ends_at + policy.grace, now):
-        return _failed(state, now)
+        return PollFailed(**_facts(state, now))
     return _pending(state, error, policy, now, load)
 
 

@@ -12,15 +12,15 @@ from typing import Final, cast
 import attrs
 import certifi  # comes with httpx, which would read SSLKEYLOGFILE if it made our context
 
-# httpx imports its command line with itself, and with that rich, pygments and click if
-# they happen to be installed: 90 modules that a library has no use for. Marked as missing
-# they are left out; whoever imports httpx first, or `httpx._main` later, still gets them.
-_LEFT_OUT = "httpx._main"
-_is_first = "httpx" not in sys.modules and sys.modules.setdefault(_LEFT_OUT, None) is None  # type: ignore[arg-type]
+# With itself httpx imports its command line if rich and click are there: 90 modules that
+# a library has no use for. Left out here; whoever imports `httpx._main` later gets it.
+_is_first = "httpx" not in sys.modules
+if _is_first:
+    sys.modules["httpx._main"] = None  # type: ignore[assignment] # it means "not there"
 import httpx
 
 if _is_first:
-    del sys.modules[_LEFT_OUT]
+    del sys.modules["httpx._main"]
 
 from identomat_async._wire._files import Sink
 from identomat_async._wire._lanes import Lane, Lanes
@@ -39,13 +39,11 @@ from identomat_async.errors import (
 Transport = httpx.AsyncBaseTransport
 
 
+@attrs.define(eq=False)
 class Progress:
     """How far a request has come, for the error of a call that is cut off."""
 
-    __slots__ = ("is_sent",)
-
-    def __init__(self) -> None:
-        self.is_sent = False
+    is_sent: bool = False
 
     async def follow(self, step: str, _: object) -> None:
         """Take note of a step of the HTTP library (its ``trace`` extension)."""
@@ -60,8 +58,7 @@ MOST_HEADERS: Final = 200
 _KEEPALIVE = 55.0
 # What has arrived and was not read yet comes in no more pieces than this.
 _MOST_LEFT_OVER = 100
-_FRESH = "identomat_fresh"
-_PROGRESS = "identomat_progress"
+_FRESH, _PROGRESS = "identomat_fresh", "identomat_progress"
 _HEADERS = (
     ("Accept", "*/*"),
     ("Accept-Encoding", "identity"),

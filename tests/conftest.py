@@ -28,14 +28,14 @@ hypothesis.settings.load_profile("unhurried")
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop that jumps to its next timer instead of waiting for it."""
+    """An event loop that jumps to its next timer; no time passes otherwise."""
 
     def __init__(self) -> None:
-        self.skipped = 0.0
+        self.skipped = 1000.0
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
-        return super().time() + self.skipped
+        return self.skipped
 
 
 class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[valid-type,misc]

@@ -105,8 +105,6 @@ class FakeSource:
         return f"hash-of-{token}"
 
     async def look(self, token: str, *, fresh: bool) -> SessionStatus | SessionResult:
-        if self.budget is not None:
-            await self.budget.acquire(urgent=fresh)
         now = anyio.current_time()
         self.looks.append((now, token, fresh))
         self.in_flight += 1
@@ -115,8 +113,6 @@ class FakeSource:
             await anyio.sleep(self.latency)
         finally:
             self.in_flight -= 1
-            if self.budget is not None:
-                self.budget.release()
         answer = self._lives[token](now - self._since.setdefault(token, now))
         if isinstance(answer, float):
             await anyio.sleep(answer)

@@ -2,6 +2,7 @@
 
 import math
 
+import attrs
 import pytest
 
 from identomat_async._model._result import SessionResult
@@ -114,6 +115,7 @@ def test_when_all_are_late_all_end() -> None:
 
 def test_a_session_that_is_gone_is_gone_for_all() -> None:
     entry, (waiter,) = entry_of((TERMINAL, 50.0), watch=(TERMINAL, 50.0))
+    entry.state = attrs.evolve(entry.state, fresh=True)
     then = look(entry, SessionNotFoundError("", verified=True), 20.0)
 
     assert isinstance(conclude_wait(waiter, entry, then, None, 20.0), SessionGone)

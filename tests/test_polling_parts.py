@@ -246,3 +246,16 @@ def test_a_roster_keeps_who_is_wanted() -> None:
     assert not roster.has(entry)
     assert roster.demand.live == 0
     roster.leave(entry, waiter)
+
+
+def test_taking_an_outcome_back_from_a_full_box_makes_room() -> None:
+    room: list[bool] = []
+    outbox = Outbox(1, has_room=lambda: room.append(True))
+    outbox.add(DeadlinePassed(token="one"))
+
+    outbox.withdraw("another")
+    assert not room
+    outbox.withdraw("one")
+    assert (room, len(outbox)) == ([True], 0)
+    outbox.withdraw("one")
+    assert room == [True]

@@ -391,6 +391,20 @@ async def test_an_outcome_not_taken_yet_is_still_the_one_watch(source):
     assert len(outcomes) == 1
 
 
+async def test_an_outcome_not_taken_yet_takes_the_last_reference(source):
+    source.lives("hard", lambda age: "manual_check" if age < 600 else "rejected")
+    source.decides("done", "approved", after=0)
+
+    async with ResultPoller(source) as poller:
+        await poller.watch_many([Watch("hard", reference="user:1"), "done"])
+        await anyio.sleep(100)
+        await poller.watch("hard", until=Until.DECIDED)
+        await poller.watch("done", reference="user:2")
+        outcomes = await drained(poller)
+
+    assert {outcome.reference for outcome in outcomes} == {"user:1", "user:2"}
+
+
 async def test_waiting_for_more_replaces_an_outcome_not_taken_yet(source):
     source.lives("hard", lambda age: "manual_check" if age < 600 else "rejected")
 
@@ -538,6 +552,57 @@ async def test_a_wait_is_released_at_its_deadline_even_if_nobody_answers(source)
 
     assert 100 <= anyio.current_time() - start <= 100 + source.timeout + 0.1
     assert isinstance(caught.value, TimeoutError)
+
+
+async def test_a_wait_whose_deadline_has_long_passed_still_looks(source):
+    source.decides("done", "approved", after=0)
+
+    result = await ResultPoller(source).wait(
+        "done", deadline=datetime.now(UTC) - timedelta(hours=1)
+    )
+
+    assert result.status is SessionStatus.APPROVED
+
+
+async def test_a_fault_after_a_long_absence_ends_nothing(source):
+    source.says("old", DOWN, "approved", "approved")
+
+    async with ResultPoller(source) as poller:
+        await poller.watch("old", deadline=datetime.now(UTC) - timedelta(hours=2))
+        outcomes = await drained(poller)
+
+    assert isinstance(outcomes[0], Settled)
+
+
+async def test_no_wait_gives_up_on_the_word_of_a_kept_connection(source):
+    said: list[bool] = []
+
+    def life(_: float) -> str:
+        said.append(source.looks[-1][2])
+        return "approved" if said[-1] else "in_progress"
+
+    source.lives("one", life)
+
+    async with ResultPoller(source) as poller:
+        await poller.watch("one", deadline=3600)
+        result = await poller.wait("one", deadline=30)
+
+    assert result.status is SessionStatus.APPROVED
+
+
+async def test_a_wait_after_the_account_was_refused_says_so_at_once(source):
+    source.says("one", REFUSED)
+    source.decides("two", "approved", after=0)
+
+    async with ResultPoller(source) as poller:
+        await poller.watch("one", deadline=0)
+        with pytest.raises(AuthenticationError):
+            await drained(poller)
+        before = anyio.current_time()
+        with pytest.raises(AuthenticationError):
+            await poller.wait("two", deadline=600)
+
+    assert anyio.current_time() - before < 1
 
 
 async def test_a_wait_raises_what_happened(source):
@@ -877,6 +942,68 @@ async def test_a_shared_budget_bounds_two_pollers_together(source, own):
     assert len(at) <= 10 * (at[-1] - at[0]) + 1.1
 
 
+async def test_sharing_the_clients_budget_costs_nobody_a_verdict(source):
+    for token in tokens(300):
+        source.decides(token, "approved", after=0)
+    source.budget = RateBudget(5, max_in_flight=5)
+
+    async with ResultPoller(source, rate=source.budget, grace=60) as poller:
+        await poller.watch_many(Watch(token, deadline=10) for token in tokens(300))
+        outcomes = await drained(poller)
+        workers = len(poller._core.engine._idle) + poller.stats().in_flight
+
+    assert {type(outcome) for outcome in outcomes} == {Settled}
+    assert len(outcomes) == 300
+    assert workers <= 5
+    assert source.budget.in_flight == 0
+
+
+async def test_a_confirming_read_waits_out_a_pause_that_began_in_the_queue(source):
+    source.budget = RateBudget(1, max_in_flight=5)
+    source.lives("one", lambda _: "approved")
+
+    async def pause() -> None:
+        await anyio.sleep(0.5)
+        source.pause.heed(100)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pause)
+        result = await ResultPoller(source).wait("one", deadline=1000)
+
+    assert result.status is SessionStatus.APPROVED
+    assert source.times("one")[1] >= 100
+    assert source.budget.in_flight == 0
+
+
+async def test_a_cancel_in_the_queue_for_a_confirming_read_leaves_no_place_taken(source):
+    source.lives("one", lambda _: "approved")
+    source.budget = RateBudget(0.01, max_in_flight=5)
+    poller = ResultPoller(source, rate=RateBudget(50))
+
+    with anyio.move_on_after(5):
+        await poller.wait("one", deadline=1000)
+
+    assert len(source.looks) == 1
+    assert source.budget.in_flight == poller._core.engine.budget.in_flight == 0
+
+
+async def test_a_full_budget_of_ones_own_needs_no_looking_at_the_clock(source):
+    source.latency = 10.0
+    for token in tokens(20):
+        source.decides(token, "approved", after=0)
+    poller = ResultPoller(source, rate=None, max_in_flight=1)
+
+    async with poller:
+        await poller.watch_many(Watch(token, deadline=0) for token in tokens(20))
+        await anyio.sleep(50)
+        limited_by = poller.stats().limited_by
+        crowded = poller._core.engine._held_up(poller._core.engine.budget)
+        assert len(await drained(poller)) == 20
+
+    assert limited_by == "in_flight"
+    assert crowded == float("inf")
+
+
 async def test_starving_is_told_once(source, collect):
     seen = collect()
     poller = ResultPoller(source, rate=1, deadline=100, observers=[seen])
@@ -911,6 +1038,32 @@ async def test_a_closed_poller_says_so(source):
         await poller.aclose()
     with pytest.raises(ClientClosedError):
         await poller.watch("open")
+
+
+async def test_a_poller_closed_before_it_has_begun_looks_at_nothing(source):
+    source.says("open", "in_progress")
+    poller = ResultPoller(source)
+
+    await poller.watch("open")
+    async with poller:
+        await poller.aclose()
+        await anyio.sleep(1000)
+
+    assert not source.looks
+
+
+async def test_closing_while_tokens_still_arrive_asks_for_none(source):
+    source.decides("one", "approved", after=0)
+    poller = ResultPoller(source)
+
+    async def arriving() -> Any:
+        yield "one"
+        await poller.aclose()
+
+    with pytest.raises(ClientClosedError):
+        await poller.wait_all(arriving())
+
+    assert not source.looks
 
 
 async def test_closing_ends_the_iteration(source):

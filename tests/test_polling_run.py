@@ -10,12 +10,17 @@ import pytest
 from identomat_async import (
     AuthenticationError,
     ConfigurationError,
+    DeadlinePassed,
     Delivery,
     ResultPoller,
     SessionStatus,
     SignatureError,
+    Until,
     events,
 )
+from identomat_async._polling._courier import Courier
+from identomat_async._polling._outbox import Outbox
+from identomat_async._polling._tally import Tally
 
 REFUSED = AuthenticationError("the key", status_code=401)
 
@@ -215,6 +220,54 @@ async def test_a_session_discarded_while_the_handler_fails_is_not_tried_again(so
             await poller.watch("one")
 
     assert taken == ["one"]
+
+
+async def test_an_older_generation_is_not_forgotten_when_a_newer_one_is_taken_back(source):
+    source.lives("hard", lambda age: "manual_check" if age < 200 else "in_progress")
+    taken: list[tuple[str, str]] = []
+
+    async def handle(delivery: Delivery) -> None:
+        taken.append((delivery.id, type(delivery.outcome).__name__))
+        if len(taken) == 1:
+            raise LookupError
+
+    poller = ResultPoller(source)
+    await poller.watch("hard", deadline=0)
+    with anyio.move_on_after(0.5):
+        await poller.run(handle)
+    poller._core.outbox.add(poller._core.outbox.unacked[taken[0][0]].outcome)
+    await poller.watch("hard", until=Until.DECIDED, deadline=400)
+    with anyio.move_on_after(1000):
+        await poller.run(handle)
+
+    assert taken[0] in taken[1:]
+
+
+async def test_a_cancel_that_the_handler_lets_out_is_a_refusal():
+    outbox = Outbox(5, has_room=lambda: None)
+    tally = Tally()
+    seen: list[int] = []
+
+    async def handle(delivery: Delivery) -> None:
+        seen.append(delivery.attempt)
+        if len(seen) == 1:
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                try:
+                    await anyio.sleep(1)
+                except BaseException as error:
+                    lost = error
+                    raise
+            raise lost
+
+    outbox.add(DeadlinePassed(token="one"))
+    courier = Courier(handle, outbox=outbox, tally=tally, concurrency=1)
+    with anyio.move_on_after(100):
+        await courier.run()
+
+    assert seen == [1, 2]
+    assert tally.handler_errors == 1
+    assert not outbox.unacked
 
 
 async def test_waits_work_beside_the_service(source):

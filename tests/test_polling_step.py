@@ -127,7 +127,18 @@ def test_a_verdict_found_after_the_deadline_settles() -> None:
 def test_a_failed_look_ends_a_watch_only_when_the_grace_is_over(
     error: Answer, now: float, kind: type
 ) -> None:
-    assert isinstance(step(STATE, error, policy=EVEN, now=now), kind)
+    state = attrs.evolve(STATE, failing_since=100.0)
+
+    assert isinstance(step(state, error, policy=EVEN, now=now), kind)
+
+
+@pytest.mark.parametrize("error", [DOWN, GONE, UNREADABLE])
+def test_one_fault_long_after_the_deadline_is_no_outage(error: Answer) -> None:
+    then = pending(STATE, error, 9000.0)
+
+    assert then.state.failing_since == 9000.0
+    assert pending(then.state, OPEN, 9010.0).state.failing_since is None
+    assert isinstance(step(then.state, error, policy=EVEN, now=12_600.0), PollFailed)
 
 
 @pytest.mark.parametrize(
@@ -175,9 +186,11 @@ def test_doubt_begins_anew_with_another_kind_outlives_a_fault_and_ends_with_an_a
         (SessionInvalidError("", verified=True), PollFailed),
     ],
 )
-def test_what_is_signed_is_believed_at_once(error: Answer, kind: type) -> None:
-    outcome = step(STATE, error, policy=EVEN, now=1.0)
+def test_what_is_signed_is_believed_once_it_comes_fresh(error: Answer, kind: type) -> None:
+    kept = pending(STATE, error, 0.5)
+    outcome = step(kept.state, error, policy=EVEN, now=1.0)
 
+    assert (kept.state.fresh, kept.delay) == (True, FLOOR)
     assert isinstance(outcome, kind)
     assert getattr(outcome, "verified", True)
 

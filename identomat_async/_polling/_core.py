@@ -100,6 +100,7 @@ class Core:
         self, tokens: Sequence[str], *, ends_at: float, until: Until
     ) -> dict[str, Outcome]:
         """Return what became of each of *tokens*, which are all different."""
+        self.check()
         group = Group(len(tokens))
         waits: list[tuple[Entry, Waiter]] = []
         dues = spread(tokens, now=self.engine.now(), rate=self.engine.rate)
@@ -107,7 +108,10 @@ class Core:
         try:
             for token, due in zip(tokens, dues, strict=True):
                 waits.append(self.desk.wait(token, group, deadline=ends_at, until=until, due=due))
-            await self._outlast(group, ends_at + self.source.timeout)
+            if self.engine.is_running and self.learner.halt.error is not None:
+                group.fail(self.learner.halt.error)
+            limit = max(ends_at, self.engine.now()) + self.source.timeout
+            await self._outlast(group, limit)
             if group.error is not None:
                 raise copy.copy(group.error)
             self._release(group, waits)

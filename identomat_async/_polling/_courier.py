@@ -62,6 +62,9 @@ class Courier:
     def _hand_out(self, tasks: TaskGroup) -> None:
         while self._active < self._concurrency and (delivery := self._next()) is not None:
             self._active += 1
+            # Before its task begins: a cancel in between must not lose it.
+            again = attrs.evolve(delivery, attempt=delivery.attempt + 1, redelivered=True)
+            self._outbox.unacked[delivery.id] = again
             tasks.start_soon(self._hand_over, delivery)
 
     def _next(self) -> Delivery | None:
@@ -77,12 +80,15 @@ class Courier:
         return max(0.0, self._later[0][0] - anyio.current_time())
 
     async def _hand_over(self, delivery: Delivery) -> None:
-        again = attrs.evolve(delivery, attempt=delivery.attempt + 1, redelivered=True)
-        self._outbox.unacked[delivery.id] = again
         try:
             await self._call(delivery)
         except Exception as error:  # noqa: BLE001 - whatever it is, the outcome is not lost
-            self._refused(again, type(error).__name__)
+            self._refused(delivery, type(error).__name__)
+        except anyio.get_cancelled_exc_class() as error:
+            if anyio.current_effective_deadline() == -math.inf:
+                raise
+            # Not we are cancelled, but something that the handler awaited.
+            self._refused(delivery, type(error).__name__)
         else:
             self._outbox.unacked.pop(delivery.id, None)
         finally:
@@ -98,17 +104,17 @@ class Courier:
         if inspect.isawaitable(returned):
             await returned
 
-    def _refused(self, again: Delivery, error: str) -> None:
+    def _refused(self, delivery: Delivery, error: str) -> None:
         self._tally.handler_errors += 1
-        delay = min(_FIRST_RETRY * 2 ** (again.attempt - 2), _LAST_RETRY)
+        delay = min(_FIRST_RETRY * 2 ** min(delivery.attempt - 1, 20), _LAST_RETRY)
         _logger.warning(
             "the delivery handler raised %s; delivery %s comes again in %.0f s",
             error,
-            again.id,
+            delivery.id,
             delay,
         )
-        if again.id in self._outbox.unacked:
-            self._postpone(again, anyio.current_time() + delay)
+        if delivery.id in self._outbox.unacked:
+            self._postpone(delivery, anyio.current_time() + delay)
 
     def _postpone(self, delivery: Delivery, until: float) -> None:
         heapq.heappush(self._later, (until, next(self._order), delivery.id))

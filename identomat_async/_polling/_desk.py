@@ -74,8 +74,8 @@ class Desk:
         Raises:
             ConfigurationError: It cannot work; nothing was changed.
         """
-        state = self._state_for(watch)
-        if not self._is_settled_already(state):
+        state = self._after_outcome(self._state_for(watch))
+        if state is not None:
             entry = self._roster.live.get(state.token)
             if entry is None:
                 self._begin(state)
@@ -138,16 +138,19 @@ class Desk:
             review=self.terms.review_span(watch.review),
         )
 
-    def _is_settled_already(self, state: PollState) -> bool:
+    def _after_outcome(self, state: PollState) -> PollState | None:
         # An outcome that nobody has taken is still the outcome of the one watch; unless
         # the new one waits for more, and then there will be a later outcome instead.
         outcome = self._outbox.get(state.token)
         if outcome is None:
-            return False
+            return state
         if outcome.status is not None and ends(outcome.status, state.until):
-            return True
-        self._outbox.discard(state.token)
-        return False
+            if state.reference is not None:
+                self._outbox.refer(state.token, state.reference)
+            return None
+        self._outbox.withdraw(state.token)
+        reference = outcome.reference if state.reference is None else state.reference
+        return attrs.evolve(state, reference=reference)
 
     def _begin(self, state: PollState) -> None:
         entry = Entry(state)
@@ -183,7 +186,8 @@ class Desk:
         return min(state.watched + gap, max(state.deadline, state.watched))
 
     def _mind_the_rate(self) -> None:
-        rate, span = self._engine.rate, self.terms.ends_at(None, 0.0)
+        now, rate = self._engine.now(), self._engine.rate
+        span = self.terms.ends_at(None, now) - now
         if rate is None or not math.isfinite(span):
             return
         was_starved, live = self.is_starved, len(self._roster.live)

@@ -94,7 +94,8 @@ class Engine:
 
     def is_crowded(self, now: float) -> bool:
         """Tell whether somebody is due for whom there is no place."""
-        return self.budget.is_full and self.roster.agenda.next_due() <= now
+        is_full = any(budget.is_full for budget in self.budgets)
+        return is_full and self.roster.agenda.next_due() <= now
 
     def unblock(self) -> None:
         """Go on with the sessions that were held back for a slow consumer."""
@@ -110,6 +111,7 @@ class Engine:
     async def hosted(self) -> AsyncGenerator[TaskGroup]:
         """Look at sessions as they come due for the length of a block."""
         self.is_running, self.stopped = True, anyio.Event()
+        self._scope = anyio.CancelScope()
         self.learner.halt.reset()
         try:
             async with task_group() as tasks:
@@ -133,7 +135,7 @@ class Engine:
         self._scope.cancel()
 
     async def _run(self) -> None:
-        with anyio.CancelScope() as self._scope:
+        with self._scope:
             try:
                 async with task_group() as tasks:
                     await self._schedule(tasks)
@@ -159,11 +161,16 @@ class Engine:
         delay = self.roster.agenda.next_due() - now
         if delay <= 0:
             # Somebody is due and was not taken: what is it that holds everybody up?
-            held_up = max(budget.delay() for budget in self.budgets) or _BUSY_WAIT
+            held_up = max(map(self._held_up, self.budgets))
             halted = self.learner.halt.delay(now)
             delay = max(held_up, self.source.pause.remaining(), halted)
         oldest = min((worker.began for worker in self._busy), default=math.inf)
         return min(delay, oldest + self.source.timeout - now)
+
+    def _held_up(self, budget: RateBudget) -> float:
+        # Our own looks tell when they are done; others that share the budget do not.
+        is_ours = budget.is_full and budget.in_flight <= len(self._busy)
+        return math.inf if is_ours else budget.delay() or (0.0 if budget.is_open else _BUSY_WAIT)
 
     def _cut_off(self, now: float) -> None:
         for worker in self._busy:
@@ -182,8 +189,8 @@ class Engine:
                 self.roster.hold(entry)
                 continue
             self.learner.halt.probing(now)
-            if self.budget is not self.source.budget:
-                self.budget.try_acquire()
+            for budget in self.budgets:
+                budget.try_acquire()
             entry.is_asked = True
             return entry
         return None
@@ -211,7 +218,8 @@ class Engine:
 
     async def _serve(self, worker: _Worker) -> None:
         while True:
-            worker.entry = worker.entry or self._take()
+            if worker.entry is None and not worker.scope.cancel_called:
+                worker.entry = self._take()
             if worker.entry is None:
                 await self._rest(worker)
             else:
@@ -228,9 +236,10 @@ class Engine:
     async def _look(self, worker: _Worker, entry: Entry) -> None:
         try:
             while await self._ask(worker, entry):
-                # It looks settled: the document is read at once, before other polls.
-                if self.budget is not self.source.budget:
-                    await self.budget.acquire(urgent=True)
+                # It would end: the document is read at once, before other polls.
+                await self._claim_places()
+                if self._is_paused(entry):
+                    break
         except BaseException:
             # Cancelled: the session stays due.
             entry.is_asked = False
@@ -252,14 +261,34 @@ class Engine:
             answer = error.with_traceback(None)
         finally:
             worker.began = math.inf
-            if self.budget is not self.source.budget:
-                self.budget.release()
+            self._give_places_back()
         again = self.learner.learn(entry, answer, now, elapsed=self.now() - now)
-        if again and self.source.pause.remaining() > 0:
-            entry.is_asked = again = False
-            self.roster.put(entry, now)
         self.wake()
         return again
+
+    def _is_paused(self, entry: Entry) -> bool:
+        # The service asked for a pause while this one stood in the queue.
+        if not self.source.pause.remaining():
+            return False
+        self._give_places_back()
+        entry.is_asked = False
+        self.roster.put(entry, self.now())
+        return True
+
+    async def _claim_places(self) -> None:
+        claimed: list[RateBudget] = []
+        try:
+            for budget in self.budgets:
+                await budget.acquire(urgent=True)
+                claimed.append(budget)
+        except BaseException:
+            for budget in claimed:
+                budget.release()
+            raise
+
+    def _give_places_back(self) -> None:
+        for budget in self.budgets:
+            budget.release()
 
 
 def _too_slow() -> RequestTimeoutError:

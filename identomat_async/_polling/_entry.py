@@ -109,6 +109,11 @@ class Entry:
         """Tell whether, with what *state* knows, time is up for the watch."""
         return self.delivers and is_over(state.ends_at_for(self.until, self.deadline), now)
 
+    def is_late_for_anybody(self, state: PollState, now: float) -> bool:
+        """Tell whether time is up for the watch or for one who waits."""
+        waiters = any(is_over(waiter.deadline, now) for waiter in self.waiters)
+        return waiters or self.is_late(state, now)
+
     def widen(self) -> None:
         """Let the state stand for everybody who is interested now."""
         until = Until.TERMINAL

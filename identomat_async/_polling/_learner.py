@@ -107,7 +107,7 @@ class Learner:
             assert isinstance(then, Pending)  # noqa: S101 - the waiters' deadlines are ahead
             entry.state = then.state
         due = _next_due(entry, then, now, elapsed)
-        if entry.is_late(entry.state, due) and not entry.state.fresh:
+        if entry.is_late_for_anybody(entry.state, due) and not entry.state.fresh:
             entry.state = attrs.evolve(entry.state, fresh=True)
         self.roster.put(entry, due)
 
@@ -191,7 +191,7 @@ def _ends_something(entry: Entry, then: Step, status: SessionStatus, now: float)
     # (*then*) nor for another.
     assert isinstance(then, Pending)  # noqa: S101 - a bare status is never an outcome
     is_end = then.state.fresh and then.delay == 0
-    return is_end or entry.is_settled_by(status) or entry.is_late(then.state, now)
+    return is_end or entry.is_settled_by(status) or entry.is_late_for_anybody(then.state, now)
 
 
 def _next_due(entry: Entry, then: Pending, now: float, elapsed: float) -> float:

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable
 
 import anyio
+import attrs
 
 from identomat_async._polling._outcomes import Delivery, Outcome
 
@@ -61,6 +62,18 @@ class Outbox:
         if self.unacked:
             return self.unacked.pop(next(iter(self.unacked))).outcome
         return None
+
+    def withdraw(self, token: str) -> None:
+        """Take back an outcome that nobody has taken."""
+        was_full = self.is_full
+        if self._waiting.pop(token, None) is not None and was_full:
+            self._has_room()
+
+    def refer(self, token: str, reference: str) -> None:
+        """Give an outcome that nobody has taken another reference."""
+        delivery = self._waiting[token]
+        outcome = attrs.evolve(delivery.outcome, reference=reference)
+        self._waiting[token] = attrs.evolve(delivery, outcome=outcome)
 
     def discard(self, token: str) -> bool:
         """Forget what there is of a session; True if there was anything."""

@@ -49,6 +49,7 @@ class PollState:
         status: The status last seen.
         polls: How often the session was looked at.
         failures: How many of the last looks failed in a row.
+        failing_since: When the first of them was begun, None if the last was answered.
         fresh: Whether the next look must read the whole document on a new connection.
         doubt: What was seen and is not believed yet.
         last_error: The error of the last look, None if that was answered.
@@ -66,6 +67,7 @@ class PollState:
     status: SessionStatus | None = None
     polls: int = 0
     failures: int = 0
+    failing_since: float | None = None
     fresh: bool = False
     doubt: Doubt | None = None
     last_error: IdentomatError | None = None
@@ -216,6 +218,7 @@ _READERS: dict[str, Callable[[object], object]] = {
     "status": _optional(lambda value: SessionStatus(_text(value))),
     "polls": _count,
     "failures": _count,
+    "failing_since": _optional(_number),
     "fresh": _flag,
     "doubt": _optional(_doubt),
     "last_error": _optional(_heard),

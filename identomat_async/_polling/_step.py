@@ -237,8 +237,13 @@ def _after_error(
     state: PollState, error: IdentomatError, policy: PollPolicy, now: float, load: Load
 ) -> Step:
     kind = _doubt_kind(error)
+    was_fresh = state.fresh
     state = attrs.evolve(
-        state, polls=state.polls + 1, failures=state.failures + 1, last_error=error
+        state,
+        polls=state.polls + 1,
+        failures=state.failures + 1,
+        failing_since=now if state.failing_since is None else state.failing_since,
+        last_error=error,
     )
     if kind is None:
         return _unanswered(state, error, policy, now, load)
@@ -246,11 +251,15 @@ def _after_error(
     doubt = state.doubt
     assert doubt is not None  # noqa: S101 - for types
     is_proven = doubt.count >= _PROOF and is_over(doubt.since + policy.gone_window, now)
-    is_verified = getattr(error, "verified", False)
+    is_signed = getattr(error, "verified", False)
+    # A signature does not say for which session; on a fresh connection it can only be ours.
+    is_verified = is_signed and was_fresh
     if is_proven or is_verified:
         return _believed(state, kind, now, verified=is_verified)
-    if kind == "unreadable" or is_over(state.ends_at + policy.grace, now):
+    if kind == "unreadable" or _is_given_up(state, policy, now):
         return _unanswered(state, error, policy, now, load)
+    if is_signed:
+        return _look_in(state, FLOOR, now)
     # Said once it is no evidence, and so no answer either: past the deadline it is asked on.
     again = policy.gone_window / (_PROOF - 1) * (1 + policy.jitter * policy.random())
     return _look_in(state, max(again, FLOOR), now)
@@ -281,11 +290,18 @@ def _believed(state: PollState, kind: DoubtKind, now: float, *, verified: bool) 
     return PollFailed(**_facts(state, now))
 
 
+def _is_given_up(state: PollState, policy: PollPolicy, now: float) -> bool:
+    # Not from the deadline alone: after a restart it may be long past, and one fault then
+    # is not an outage.
+    since = now if state.failing_since is None else state.failing_since
+    return is_over(max(state.ends_at, since) + policy.grace, now)
+
+
 def _unanswered(
     state: PollState, error: IdentomatError, policy: PollPolicy, now: float, load: Load
 ) -> Step:
     # While nobody answers, a verdict may be there that only cannot be read.
-    if is_over(state.ends_at + policy.grace, now):
+    if _is_given_up(state, policy, now):
         return PollFailed(**_facts(state, now))
     return _pending(state, error, policy, now, load)
 

@@ -3,8 +3,8 @@
 import hmac
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Generic, TypeVar
 
 import anyio
@@ -20,7 +20,7 @@ from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._pause import JITTER, Pause
 from identomat_async._wire._files import Sink
-from identomat_async._wire._protocol import POLL, RESULT, Endpoint, Operation, WireRequest
+from identomat_async._wire._protocol import RESULT, Endpoint, Operation, WireRequest
 from identomat_async._wire._replies import Reply, check, read
 from identomat_async._wire._retry import (
     LONGEST_ASKED_WAIT,
@@ -122,6 +122,8 @@ class Caller:
         """
         Ask once how a session stands; no repeat, and no deadline but for each step.
 
+        The caller has taken a place in `budget`.
+
         Args:
             token: The session.
             fresh: Read the whole document as the first answer of a new connection;
@@ -131,7 +133,7 @@ class Caller:
             IdentomatError: See the class that is raised.
         """
         self.check_usable()
-        operation = RESULT if fresh else POLL
+        operation = RESULT
         request = self.endpoint.request(operation, {"session_token": token})
         del token
         started = anyio.current_time()
@@ -188,9 +190,7 @@ class Caller:
         sink: Sink | None = None,
         progress: Progress | None = None,
     ) -> Reply:
-        """Make one request, within the budget, and return its reply if it is a success."""
-        if self.budget is not None:
-            await self.budget.acquire(urgent=operation.urgent)
+        """Make one request and return its reply if it is a success."""
         try:
             reply = await exchange(
                 self.transport,
@@ -201,15 +201,28 @@ class Caller:
                 secret=self.secret,
                 sink=sink,
                 progress=progress,
+                pause=self.pause,
             )
             check(reply, operation, secret=self.secret)
         except IdentomatError as error:
             self.pause.heed(asked_wait(error))
             raise
-        finally:
-            if self.budget is not None:
-                self.budget.release()
         return reply
+
+    @asynccontextmanager
+    async def admitted(self, operation: Operation) -> AsyncGenerator[None]:
+        """Hold a place in the budget, taken when the service does not ask for a pause."""
+        await self.pause.passed()
+        if self.budget is None:
+            yield
+            return
+        await self.budget.acquire(urgent=operation.urgent)
+        try:
+            # Others may have been told to pause while this one stood in the queue.
+            await self.pause.passed()
+            yield
+        finally:
+            self.budget.release()
 
     async def aclose(self) -> None:
         """
@@ -304,13 +317,13 @@ class _Attempts(Generic[T]):
 
     async def _once(self, request: WireRequest) -> T:
         self._refuse_if_paused_for_long()
-        await self._caller.pause.passed()
-        if self._call.sink is not None:
-            await self._call.sink.rewind()
-        self.count += 1
-        reply = await self._caller.attempt(
-            self._call.operation, request, sink=self._call.sink, progress=self._progress
-        )
+        async with self._caller.admitted(self._call.operation):
+            if self._call.sink is not None:
+                await self._call.sink.rewind()
+            self.count += 1
+            reply = await self._caller.attempt(
+                self._call.operation, request, sink=self._call.sink, progress=self._progress
+            )
         return self._call.decode(reply)
 
     def _refuse_if_paused_for_long(self) -> None:

@@ -48,7 +48,7 @@ class Operation:
     path: str
     deadline: float = 30.0
     repeatable: bool = True
-    urgent: bool = True
+    urgent: bool = False
     extra_attempts: int = 0
     is_media: bool = False
 
@@ -58,10 +58,9 @@ class Operation:
         return MEDIA_CAP if self.is_media else JSON_CAP
 
 
-BEGIN = Operation(name="begin", path="begin/", repeatable=False)
+BEGIN = Operation(name="begin", path="begin/", repeatable=False, urgent=True)
 RESULT = Operation(name="result", path="result/")
-POLL = Operation(name="result", path="result/", urgent=False)
-DELETE = Operation(name="delete", path="delete/", deadline=60.0, extra_attempts=2)
+DELETE = Operation(name="delete", path="delete/", deadline=60.0, extra_attempts=2, urgent=True)
 SCREENING = Operation(name="get-screening-person-details", path="get-screening-person-details/")
 
 

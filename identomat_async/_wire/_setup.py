@@ -10,10 +10,10 @@ from identomat_async._budget import RateBudget
 from identomat_async._clock import Seconds, seconds
 from identomat_async._wire._protocol import DEFAULT_BASE_URL, Encoding, Endpoint
 from identomat_async._wire._retry import RetryPolicy
+from identomat_async._wire._tls import default_ssl_context
 from identomat_async._wire._transport import (
     LaneTransport,
     Transport,
-    default_ssl_context,
     direct_lane,
 )
 from identomat_async.errors import ConfigurationError

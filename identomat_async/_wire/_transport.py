@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Final, cast
 
 import attrs
-import certifi  # comes with httpx, which would read SSLKEYLOGFILE if it made our context
 
 # With itself httpx imports its command line if rich and click are there: 90 modules that
 # a library has no use for. Left out here; whoever imports `httpx._main` later gets it.
@@ -22,6 +21,7 @@ import httpx
 if _is_first:
     del sys.modules["httpx._main"]
 
+from identomat_async._pause import Pause
 from identomat_async._wire._files import Sink
 from identomat_async._wire._lanes import Lane, Lanes
 from identomat_async._wire._protocol import JSON_CAP, Operation, WireRequest
@@ -58,7 +58,7 @@ MOST_HEADERS: Final = 200
 _KEEPALIVE = 55.0
 # What has arrived and was not read yet comes in no more pieces than this.
 _MOST_LEFT_OVER = 100
-_FRESH, _PROGRESS = "identomat_fresh", "identomat_progress"
+_FRESH, _PROGRESS, _PAUSE = "identomat_fresh", "identomat_progress", "identomat_pause"
 _HEADERS = (
     ("Accept", "*/*"),
     ("Accept-Encoding", "identity"),
@@ -90,6 +90,7 @@ class LaneTransport(httpx.AsyncBaseTransport):
         progress: Progress = request.extensions.get(_PROGRESS) or Progress()
         progress.is_sent = False
         lane = await self.lanes.acquire(fresh=is_fresh)
+        await self._hold(lane, request.extensions.get(_PAUSE))
         progress.is_sent = True
         was_kept = lane.answers > 0
         try:
@@ -99,6 +100,15 @@ class LaneTransport(httpx.AsyncBaseTransport):
             if not was_kept or not _is_disconnect(error):
                 raise
         return await self._send(request, await self.lanes.acquire(fresh=True))
+
+    async def _hold(self, lane: Lane[Transport], pause: Pause | None) -> None:
+        # The service may have asked for a pause while this request stood in line.
+        if pause is not None and pause.remaining():
+            try:
+                await pause.passed()
+            except BaseException:
+                await self.lanes.drop(lane)
+                raise
 
     async def aclose(self) -> None:
         """Close every lane."""
@@ -183,16 +193,6 @@ def _made_by(make: Callable[[], Transport]) -> Transport:
     raise ConfigurationError(f"transport= must make an httpx transport; it came to {failure}")
 
 
-@lru_cache(maxsize=1)
-def default_ssl_context() -> ssl.SSLContext:
-    """Return the one TLS context of this process; making one takes 20 ms."""
-    # Not `ssl.create_default_context`, which obeys SSLKEYLOGFILE.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_verify_locations(certifi.where())
-    return context
-
-
 def direct_lane(ssl_context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
     """Return a transport that holds one connection, and asks no environment variable."""
     limits = httpx.Limits(
@@ -211,6 +211,7 @@ async def exchange(
     secret: bytes | None = None,
     sink: Sink | None = None,
     progress: Progress | None = None,
+    pause: Pause | None = None,
 ) -> Reply:
     """
     Send one request and read its reply.
@@ -224,6 +225,7 @@ async def exchange(
         secret: The key with which a body that goes to *sink* is measured.
         sink: Takes the body of a success piece by piece instead of the reply.
         progress: Learns whether the request has left.
+        pause: Holds the request back where it stands in line for a connection.
 
     Raises:
         TransportError: No reply arrived, or not all of it.
@@ -235,7 +237,7 @@ async def exchange(
         "read": timeout,
         "pool": timeout,
     }
-    extensions: dict[str, object] = {"timeout": steps, _FRESH: fresh}
+    extensions: dict[str, object] = {"timeout": steps, _FRESH: fresh, _PAUSE: pause}
     if progress is not None:
         progress.is_sent = True
         extensions |= {"trace": progress.follow, _PROGRESS: progress}

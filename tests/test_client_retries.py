@@ -269,3 +269,38 @@ async def test_an_unknown_code_is_an_error_of_the_service() -> None:
         error = await failure(client.begin, ApiError)
 
     assert (error.reason, error.maybe_applied) == ("unknown-code", False)
+
+
+async def test_a_pause_holds_back_those_in_line_for_a_connection() -> None:
+    times: list[float] = []
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        times.append(anyio.current_time())
+        await anyio.sleep(1)
+        if len(times) == 1:
+            return httpx.Response(429, headers={"retry-after": "30"})
+        return httpx.Response(200, json={"result": "approved"})
+
+    client = IdentomatClient(
+        "key",
+        base_url="http://localhost/",
+        transport=lambda: httpx.MockTransport(answer),
+        max_connections=1,
+        retry=RetryPolicy(attempts=1),
+    )
+    ended: list[str] = []
+
+    async def call(deadline: float) -> None:
+        try:
+            ended.append((await client.result("t", deadline=deadline)).status)
+        except IdentomatError as error:
+            ended.append(type(error).__name__)
+
+    async with client, anyio.create_task_group() as tasks:
+        for deadline in (100, 10, 100, 100):
+            tasks.start_soon(call, deadline)
+            await anyio.sleep(0.1)
+
+    assert sorted(ended) == ["APPROVED", "APPROVED", "RateLimitedError", "RequestTimeoutError"]
+    assert len(times) == 3
+    assert times[1] - times[0] >= 31

@@ -87,11 +87,9 @@ class LaneTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send *request* on a lane, which comes back when the response is closed."""
         is_fresh = request.extensions.get(_FRESH, False)
-        progress: Progress = request.extensions.get(_PROGRESS) or Progress()
-        progress.is_sent = False
+        if _PROGRESS in request.extensions:
+            request.extensions[_PROGRESS].is_sent = False
         lane = await self.lanes.acquire(fresh=is_fresh)
-        await self._hold(lane, request.extensions.get(_PAUSE))
-        progress.is_sent = True
         was_kept = lane.answers > 0
         try:
             return await self._send(request, lane)
@@ -101,21 +99,18 @@ class LaneTransport(httpx.AsyncBaseTransport):
                 raise
         return await self._send(request, await self.lanes.acquire(fresh=True))
 
-    async def _hold(self, lane: Lane[Transport], pause: Pause | None) -> None:
-        # The service may have asked for a pause while this request stood in line.
-        if pause is not None and pause.remaining():
-            try:
-                await pause.passed()
-            except BaseException:
-                await self.lanes.drop(lane)
-                raise
-
     async def aclose(self) -> None:
         """Close every lane."""
         await self.lanes.aclose()
 
     async def _send(self, request: httpx.Request, lane: Lane[Transport]) -> httpx.Response:
+        progress: Progress = request.extensions.get(_PROGRESS) or Progress()
         try:
+            pause: Pause | None = request.extensions.get(_PAUSE)
+            if pause is not None:
+                # It may have begun while this request stood in line for the lane.
+                await pause.passed()
+            progress.is_sent = True
             response = await lane.carrier.handle_async_request(request)
         except BaseException:
             await self.lanes.drop(lane)

@@ -11,7 +11,7 @@ import anyio
 import attrs
 import httpx
 
-from benchmarks.origin import running
+from benchmarks._origin import running
 from identomat_async import IdentomatClient, Outcome, Settled
 
 DELAY = 0.1

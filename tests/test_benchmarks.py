@@ -8,9 +8,10 @@ from pathlib import Path
 import attrs
 import pytest
 
-from benchmarks.__main__ import main
+from benchmarks.__main__ import BENCHMARKS, main
+from benchmarks._origin import document, request_end
+from benchmarks._report import Gate, judge, options, show
 from benchmarks.gather import Figures, as_line, failed_as, least_seconds, passes
-from benchmarks.origin import document, request_end
 from identomat_async import DeadlinePassed, Outcome, PollFailed, SessionResult, Settled
 
 ROOT = Path(__file__).parent.parent
@@ -34,12 +35,13 @@ def test_without_a_name_it_lists_what_there_is() -> None:
     done = run()
 
     assert done.returncode == 0
-    assert done.stdout.startswith("gather ")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(BENCHMARKS)
+    assert "gather " in done.stdout
 
 
 def test_an_unknown_name_is_told_from_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gahter"]) == 2
-    assert "there are: gather" in capsys.readouterr().err
+    assert "there are: " in capsys.readouterr().err
 
 
 def test_gather_loses_nobody() -> None:
@@ -96,3 +98,34 @@ def test_the_document_is_as_large_as_real_ones() -> None:
 )
 def test_requests_are_told_apart(received: bytes, end: int | None) -> None:
     assert request_end(received) == end
+
+
+@pytest.mark.parametrize(
+    ("gate", "holds"),
+    [
+        (Gate("a", 1.0, most=1.0), True),
+        (Gate("a", 1.1, most=1.0), False),
+        (Gate("a", 0.9, least=1.0), False),
+        (Gate("a", 1.0, least=1.0, most=1.0), True),
+        (Gate("a", float("nan"), most=1.0), False),
+        (Gate("a", float("nan"), least=1.0), False),
+    ],
+)
+def test_a_gate_holds_within_its_bounds(gate: Gate, holds: bool) -> None:
+    assert gate.holds is holds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--check"], 1), ([], 0), (["--check", "--json"], 1)]
+)
+def test_a_missed_gate_fails_a_check(arguments: list[str], code: int) -> None:
+    asked = options("x", "doc").parse_args(arguments)
+
+    assert judge([Gate("a", 2.0, most=1.0), Gate("b", 1.0, most=1.0)], asked) == code
+    assert judge([Gate("b", 1.0, most=1.0)], asked) == 0
+
+
+def test_a_table_has_a_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
+    show([{"name": "ours", "us": 1.23456}, {"name": "theirs", "us": None}], as_json=False)
+
+    assert capsys.readouterr().out.splitlines() == ["name       us", "ours    1.235", "theirs"]

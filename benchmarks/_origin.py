@@ -1,4 +1,4 @@
-"""A service that settles every session, from a process of its own: `python origin.py DELAY`."""
+"""A service that settles every session, from a process of its own: `python _origin.py DELAY`."""
 
 import asyncio
 import json

@@ -5,12 +5,12 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identomat_async._polling._agenda import NOWHERE, TICK, Agenda
+from identomat_async._polling._agenda import TICK, Agenda
 
 
 class Item:
     def __init__(self) -> None:
-        self.slot = NOWHERE
+        self.place: object = None
 
 
 def test_an_empty_agenda_is_never_due() -> None:

@@ -8,7 +8,7 @@ from tenacity import wait_fixed
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._polling._demand import Demand
-from identomat_async._polling._entry import Entry, Group, Waiter
+from identomat_async._polling._entry import ASKED, Entry, Group, Waiter
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._hub import Hub, known
 from identomat_async._polling._outbox import Outbox
@@ -174,7 +174,7 @@ def test_an_outbox_is_a_queue_and_tells_when_it_has_room() -> None:
     assert outbox.take() is outbox.take_any() is outbox.get("a") is None
     for token in "ab":
         outbox.add(DeadlinePassed(token=token))
-    assert (outbox.is_full, len(outbox), "a" in outbox) == (True, 2, True)
+    assert (outbox.is_full, len(outbox), "a" in outbox.tokens) == (True, 2, True)
     assert outbox.get("b") == DeadlinePassed(token="b")
 
     first = outbox.take()
@@ -237,7 +237,7 @@ def test_a_roster_keeps_who_is_wanted() -> None:
     roster.unhold()
     assert not roster.held
     assert roster.agenda.pop(5.0) is entry
-    entry.is_asked = True
+    entry.place = ASKED
     roster.put(entry, 7.0)
     assert entry.due == 5.0
     assert roster.settle(entry)

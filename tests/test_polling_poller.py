@@ -1010,7 +1010,7 @@ async def test_starving_is_told_once(source, collect):
 
     await poller.watch_many(tokens(600))
 
-    assert [event.watched for event in seen.of(events.Starved)] == [21]
+    assert [event.watched for event in seen.of(events.Starved)] == [500]
     assert poller.stats().limited_by == "rate"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from identomat_async import errors
 from identomat_async._model._status import SessionStatus
 from identomat_async._polling._outcomes import Until
-from identomat_async._polling._state import Doubt, PollState
+from identomat_async._polling._state import Doubt, PollState, Trouble
 from identomat_async.errors import ConfigurationError, IdentomatError
 
 CLASSES = [
@@ -21,6 +21,9 @@ CLASSES = [
 ]
 STATE = PollState(token="t", begun=1.0, watched=2.0)
 times = st.floats(-1e12, 1e12)
+doubts = st.none() | st.builds(
+    Doubt, st.sampled_from(["gone", "invalid", "unreadable"]), st.just(2), times
+)
 states = st.builds(
     PollState,
     token=st.from_regex(r"[A-Za-z0-9_-]{1,40}", fullmatch=True),
@@ -33,12 +36,15 @@ states = st.builds(
     reviewed=st.none() | times,
     status=st.none() | st.sampled_from(SessionStatus) | st.text().map(SessionStatus),
     polls=st.integers(0, 10**9),
-    failures=st.integers(0, 10**9),
     fresh=st.booleans(),
-    doubt=st.none()
-    | st.builds(Doubt, st.sampled_from(["gone", "invalid", "unreadable"]), st.just(2), times),
+    trouble=st.none()
+    | st.builds(Trouble, failures=st.integers(0, 10**9), since=times, doubt=doubts),
     early=st.lists(times).map(tuple),
 )
+
+
+def troubled(error: IdentomatError) -> PollState:
+    return attrs.evolve(STATE, trouble=Trouble(failures=1, since=3.0, error=error))
 
 
 @given(states)
@@ -51,7 +57,7 @@ def test_a_state_is_read_back_as_it_was(state: PollState) -> None:
 def test_every_error_is_read_back(found: type[IdentomatError]) -> None:
     error = found("why", operation="result", attempts=2, elapsed=1.5, reason="json")
 
-    read = PollState.from_json(attrs.evolve(STATE, last_error=error).to_json()).last_error
+    read = PollState.from_json(troubled(error).to_json()).last_error
 
     assert type(read) is found
     assert (str(read), vars(read)) == ("why", vars(error))
@@ -64,7 +70,7 @@ def test_an_error_of_somebody_elses_is_read_back_as_ours_without_its_objects() -
     error = OwnError("why", status_code=503)
     error.add_note("a note")
 
-    read = PollState.from_json(attrs.evolve(STATE, last_error=error).to_json()).last_error
+    read = PollState.from_json(troubled(error).to_json()).last_error
 
     assert type(read) is errors.ServerError
     assert vars(read) == vars(errors.ServerError("why", status_code=503))
@@ -93,22 +99,39 @@ ERROR = {"class": "ServerError", "message": "", "facts": {}}
         *(("status", value) for value in (1, [])),
         *(("polls", value) for value in (None, -1, 1.5, True, "1")),
         *(("fresh", value) for value in (None, 0, "no")),
-        *(("doubt", value) for value in ("gone", [], ["bored", 1, 1], [[], 1, 1], ["gone", -1, 1])),
         *(("early", value) for value in (None, "12", [None])),
-        *(("last_error", value) for value in ("down", [], {}, ERROR | {"class": 1})),
-        ("last_error", ERROR | {"class": "TypedDict"}),
-        ("last_error", ERROR | {"class": "Facts"}),
-        ("last_error", ERROR | {"class": "Nonsense"}),
-        ("last_error", ERROR | {"message": None}),
-        ("last_error", ERROR | {"facts": None}),
-        ("last_error", ERROR | {"facts": {"unknown": 1}}),
-        ("last_error", ERROR | {"facts": {"reason": []}}),
+        *(("trouble", value) for value in ("down", [], {}, 1)),
         ("of_the_future", 1),
     ],
 )
 def test_a_member_of_another_kind_is_refused(name: str, value: object) -> None:
     with pytest.raises(ConfigurationError):
         PollState.from_json(json.dumps(json.loads(STATE.to_json()) | {name: value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("failures", value) for value in (None, -1, True)),
+        *(("since", value) for value in (None, "1")),
+        *(("doubt", value) for value in ("gone", [], ["bored", 1, 1], [[], 1, 1], ["gone", -1, 1])),
+        *(("error", value) for value in ("down", [], {}, ERROR | {"class": 1})),
+        ("error", ERROR | {"class": "TypedDict"}),
+        ("error", ERROR | {"class": "Facts"}),
+        ("error", ERROR | {"class": "Nonsense"}),
+        ("error", ERROR | {"message": None}),
+        ("error", ERROR | {"facts": None}),
+        ("error", ERROR | {"facts": {"unknown": 1}}),
+        ("error", ERROR | {"facts": {"reason": []}}),
+        ("of_the_future", 1),
+    ],
+)
+def test_trouble_of_another_kind_is_refused(name: str, value: object) -> None:
+    members = json.loads(troubled(errors.ServerError("")).to_json())
+    members["trouble"] |= {name: value}
+
+    with pytest.raises(ConfigurationError):
+        PollState.from_json(json.dumps(members))
 
 
 @pytest.mark.parametrize("name", [field.name for field in attrs.fields(PollState)])

@@ -20,7 +20,7 @@ from identomat_async._polling._outcomes import (
     Until,
 )
 from identomat_async._polling._schedule import FLOOR
-from identomat_async._polling._state import Doubt, PollState
+from identomat_async._polling._state import Doubt, PollState, Trouble
 from identomat_async._polling._step import (
     TOLERANCE,
     Answer,
@@ -127,7 +127,7 @@ def test_a_verdict_found_after_the_deadline_settles() -> None:
 def test_a_failed_look_ends_a_watch_only_when_the_grace_is_over(
     error: Answer, now: float, kind: type
 ) -> None:
-    state = attrs.evolve(STATE, failing_since=100.0)
+    state = attrs.evolve(STATE, trouble=Trouble(failures=1, since=100.0))
 
     assert isinstance(step(state, error, policy=EVEN, now=now), kind)
 
@@ -235,7 +235,9 @@ def test_a_strategy_that_gives_no_time_is_replaced_with_a_floor(strategy: float)
 def test_after_a_failure_the_gap_is_the_larger_of_schedule_and_retry_wait(
     failures: int, delay: float
 ) -> None:
-    assert pending(attrs.evolve(STATE, failures=failures), DOWN, 100.0).delay == delay
+    state = attrs.evolve(STATE, trouble=Trouble(failures=failures, since=0.0))
+
+    assert pending(state, DOWN, 100.0).delay == delay
 
 
 @pytest.mark.parametrize("error", [AuthenticationError(""), SignatureError("")])
@@ -258,7 +260,7 @@ def test_a_nudged_session_is_looked_at_ahead_of_the_schedule() -> None:
 
 
 def test_a_nudge_does_not_hurry_on_a_service_that_fails() -> None:
-    state = attrs.evolve(nudged(STATE, 100.0), failures=9)
+    state = attrs.evolve(nudged(STATE, 100.0), trouble=Trouble(failures=9, since=0.0))
 
     assert pending(state, DOWN, 100.0).delay == 60.0
 

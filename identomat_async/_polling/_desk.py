@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
 
 import attrs
 
@@ -30,13 +32,29 @@ class Terms:
 
     Attributes:
         until: What ends a watch.
-        deadline: When the person's time is up; None for never.
-        review: Seconds that an operator may take; None for ever.
+        deadline: When the person's time is up: seconds from the beginning of the watch,
+            or an aware datetime; None for never.
+        review: Seconds that an operator may take; infinity for ever.
     """
 
     until: Until
-    deadline: Deadline | None
-    review: Seconds | None
+    deadline: float | datetime | None
+    review: float
+
+    @classmethod
+    def of(cls, until: Until, deadline: Deadline | None, review: Seconds | None) -> Self:
+        """
+        Return the terms that a caller has put into words.
+
+        Raises:
+            ConfigurationError: They cannot be.
+        """
+        if isinstance(deadline, datetime):
+            timestamp(deadline, name="deadline")
+        elif deadline is not None:
+            deadline = seconds(deadline, name="deadline")
+        span = math.inf if review is None else seconds(review, name="review")
+        return cls(until=checked_until(until), deadline=deadline, review=span)
 
     def ends_at(self, deadline: Deadline | None, now: float) -> float:
         """Return when *deadline*, or else ours, is; infinity for never."""
@@ -45,16 +63,13 @@ class Terms:
 
     def review_span(self, review: Seconds | None) -> float:
         """Return *review*, or else ours, in seconds; infinity for ever."""
-        chosen = self.review if review is None else review
-        return math.inf if chosen is None else seconds(chosen, name="review")
+        return self.review if review is None else seconds(review, name="review")
 
 
 class Desk:
     """Takes watches and waits on."""
 
     def __init__(self, engine: Engine, outbox: Outbox, terms: Terms) -> None:
-        terms.ends_at(None, 0.0)
-        terms.review_span(None)
         self.watching = 0
         self.is_starved = False
         self.terms = terms
@@ -65,22 +80,55 @@ class Desk:
     def has(self, token: str) -> bool:
         """Tell whether a session is watched and its outcome not handed over."""
         entry = self._roster.live.get(token)
-        return token in self._outbox or (entry is not None and entry.delivers)
+        return token in self._outbox.tokens or (entry is not None and entry.delivers)
 
-    def watch(self, watch: Watch) -> None:
+    def watch_all(self, watches: Sequence[str | Watch]) -> None:
         """
-        Take a watch on; the same session watched twice is one watch.
+        Take watches on; the same session watched twice is one watch.
 
         Raises:
-            ConfigurationError: It cannot work; nothing was changed.
+            ConfigurationError: One cannot work; those before it are taken on.
         """
-        state = self._after_outcome(self._state_for(watch))
-        if state is not None:
-            entry = self._roster.live.get(state.token)
-            if entry is None:
-                self._begin(state)
+        now = self._engine.now()
+        try:
+            for start in range(0, len(watches), _WEIGHED_EVERY):
+                self._take_on(watches[start : start + _WEIGHED_EVERY], now)
+                self._engine.weigh()
+        finally:
+            self._engine.wake()
+            self._mind_the_rate(now)
+
+    def _take_on(self, watches: Sequence[str | Watch], now: float) -> None:
+        # Calls add up here: a hundred thousand may come at once, and share what they can.
+        live, waiting = self._roster.live, self._outbox.tokens
+        terms, ends_at, first = self.terms, self.terms.ends_at(None, now), self._first_look
+        for watch in watches:
+            if not isinstance(watch, str):
+                self._watch(self._state_for(watch, now))
+                continue
+            state = PollState(
+                token=checked_token(watch),
+                begun=now,
+                watched=now,
+                deadline=ends_at,
+                until=terms.until,
+                review=terms.review,
+            )
+            if watch in live or watch in waiting:
+                self._watch(state)
             else:
-                self._join(entry, state)
+                self._roster.add(Entry(state, delivers=True), first(0.0, now, ends_at))
+                self.watching += 1
+
+    def _watch(self, state: PollState) -> None:
+        entry, later = self._roster.live.get(state.token), self._after_outcome(state)
+        if later is not None and entry is not None:
+            self._join(entry, later)
+        elif later is not None:
+            age = later.watched - later.begun
+            due = self._first_look(age, later.watched, later.deadline)
+            self._roster.add(Entry(later, delivers=True), due)
+            self.watching += 1
 
     def wait(
         self, token: str, group: Group, *, deadline: float, until: Until, due: float
@@ -125,8 +173,7 @@ class Desk:
         self._outbox.notify()  # an iteration may have waited for this one alone
         return is_known
 
-    def _state_for(self, watch: Watch) -> PollState:
-        now = self._engine.now()
+    def _state_for(self, watch: Watch, now: float) -> PollState:
         begun = watch.begun
         return PollState(
             token=checked_token(watch.token),
@@ -152,41 +199,30 @@ class Desk:
         reference = outcome.reference if state.reference is None else state.reference
         return attrs.evolve(state, reference=reference)
 
-    def _begin(self, state: PollState) -> None:
-        entry = Entry(state)
-        entry.delivers = True
-        self.watching += 1
-        self._roster.add(entry, self._first_look(state))
-        self._engine.wake()
-        if not len(self._roster.live) % _WEIGHED_EVERY:
-            self._engine.weigh()
-        self._mind_the_rate()
-
     def _join(self, entry: Entry, state: PollState) -> None:
-        review = state.review
+        review, own = state.review, (state.until, state.deadline)
         if entry.delivers:
-            entry.until = stricter(entry.until, state.until)
-            entry.deadline = max(entry.deadline, state.deadline)
+            own = (stricter(entry.until, state.until), max(entry.deadline, state.deadline))
             review = max(entry.state.review, review)
         else:
             entry.delivers = True
-            entry.until, entry.deadline = state.until, state.deadline
             self.watching += 1
+        entry.own = own
         reference = entry.state.reference if state.reference is None else state.reference
         entry.state = attrs.evolve(entry.state, reference=reference, review=review)
         entry.widen()
 
-    def _first_look(self, state: PollState) -> float:
+    def _first_look(self, age: float, now: float, deadline: float) -> float:
         policy, load = self._engine.learner.policy, self._engine.learner.load
         share = policy.random()
         if isinstance(policy.wait, wait_person):
-            gap = policy.wait.gap(state.watched - state.begun, stretch=load.stretch, share=share)
+            gap = policy.wait.gap(age, stretch=load.stretch, share=share)
         else:
             gap = share * max(FLOOR, load.at_least)
-        return min(state.watched + gap, max(state.deadline, state.watched))
+        return now + gap if now + gap < deadline else max(now, deadline)
 
-    def _mind_the_rate(self) -> None:
-        now, rate = self._engine.now(), self._engine.rate
+    def _mind_the_rate(self, now: float) -> None:
+        rate = self._engine.rate
         span = self.terms.ends_at(None, now) - now
         if rate is None or not math.isfinite(span):
             return

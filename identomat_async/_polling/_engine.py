@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Clock
-from identomat_async._polling._entry import Entry, Group
+from identomat_async._polling._entry import ASKED, Entry, Group
 from identomat_async._polling._learner import Learner
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
@@ -191,7 +191,7 @@ class Engine:
             self.learner.halt.probing(now)
             for budget in self.budgets:
                 budget.try_acquire()
-            entry.is_asked = True
+            entry.place = ASKED
             return entry
         return None
 
@@ -242,7 +242,7 @@ class Engine:
                     break
         except BaseException:
             # Cancelled: the session stays due.
-            entry.is_asked = False
+            entry.place = None
             if self.roster.has(entry):
                 self.roster.put(entry, self.now())
             raise
@@ -271,7 +271,7 @@ class Engine:
         if not self.source.pause.remaining():
             return False
         self._give_places_back()
-        entry.is_asked = False
+        entry.place = None
         self.roster.put(entry, self.now())
         return True
 

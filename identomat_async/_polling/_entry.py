@@ -1,13 +1,13 @@
 """One watched session as the engine holds it, and those who wait for it."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import anyio
 import attrs
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._agenda import NOWHERE
 from identomat_async._polling._outcomes import DeadlinePassed, Outcome, Until, ends, stricter
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import (
@@ -66,35 +66,43 @@ class Waiter:
         self.since = since
 
 
+# The place of an entry while a look at it is under way.
+ASKED: Final = "asked"
+
+
 class Entry:
     """
     A session that is looked at.
 
     *state* stands for the widest interest in it. *delivers* tells whether somebody
-    watches it, until *until* and *deadline*; others may wait for it besides. *is_asked*
-    is set while a look at it is under way.
+    watches it; *own* is until what and when, unless *state* says so for lack of others.
+    *waiters* wait for it besides. There may be very many entries, so they hold little.
     """
 
-    __slots__ = (
-        "deadline",
-        "delivers",
-        "due",
-        "is_asked",
-        "slot",
-        "state",
-        "until",
-        "waiters",
-    )
+    __slots__ = ("delivers", "due", "own", "place", "state", "waiters")
 
-    def __init__(self, state: PollState) -> None:
+    def __init__(self, state: PollState, *, delivers: bool = False) -> None:
         self.state = state
-        self.slot = NOWHERE
+        self.place: object = None
         self.due = 0.0
-        self.delivers = False
-        self.is_asked = False
-        self.until = state.until
-        self.deadline = state.deadline
+        self.delivers = delivers
+        self.own: tuple[Until, float] | None = None
         self.waiters: tuple[Waiter, ...] = ()
+
+    @property
+    def until(self) -> Until:
+        """What ends the watch."""
+        return self.state.until if self.own is None else self.own[0]
+
+    @property
+    def deadline(self) -> float:
+        """When time is up for the watch."""
+        return self.state.deadline if self.own is None else self.own[1]
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a look at it is under way."""
+        return self.place is ASKED
 
     @property
     def is_wanted(self) -> bool:
@@ -116,13 +124,15 @@ class Entry:
 
     def widen(self) -> None:
         """Let the state stand for everybody who is interested now."""
+        own = (self.until, self.deadline) if self.delivers else None
         until = Until.TERMINAL
         for one in self._untils():
             until = stricter(until, one)
         deadlines = [waiter.deadline for waiter in self.waiters]
-        if self.delivers:
-            deadlines.append(self.deadline)
+        if own is not None:
+            deadlines.append(own[1])
         self.state = attrs.evolve(self.state, until=until, deadline=max(deadlines))
+        self.own = own if self.waiters else None
 
     def first_end(self, now: float) -> float:
         """Return the first deadline after *now* that anybody has, infinity if none."""
@@ -178,6 +188,5 @@ def conclude_wait(
 def _known(step: Step, entry: Entry) -> PollState:
     if isinstance(step, Pending):
         return step.state
-    return attrs.evolve(
-        entry.state, polls=step.polls, status=step.status, last_error=step.last_error
-    )
+    # What one of several is settled by was answered, so there is no trouble.
+    return attrs.evolve(entry.state, polls=step.polls, status=step.status, trouble=None)

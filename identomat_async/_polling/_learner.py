@@ -94,7 +94,7 @@ class Learner:
         self, entry: Entry, then: Step, answer: Answer, now: float, elapsed: float
     ) -> None:
         result = answer if isinstance(answer, SessionResult) else None
-        entry.is_asked = False
+        entry.place = None
         ended = self._give(entry, then, result, now)
         if isinstance(then, Pending):
             entry.state = then.state

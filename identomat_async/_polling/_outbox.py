@@ -1,7 +1,7 @@
 """Outcomes that nobody has taken yet, and those that were taken and not accepted."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
 
 import anyio
 import attrs
@@ -27,8 +27,10 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def __contains__(self, token: object) -> bool:
-        return token in self._waiting
+    @property
+    def tokens(self) -> KeysView[str]:
+        """The sessions whose outcome waits here, as a view."""
+        return self._waiting.keys()
 
     @property
     def is_full(self) -> bool:

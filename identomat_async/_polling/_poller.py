@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime, timedelta
+from itertools import islice
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -93,7 +94,7 @@ class ResultPoller:
                 grace=seconds(grace, name="grace"),
                 gone_window=seconds(gone_window, name="gone_window"),
             ),
-            terms=Terms(until=checked_until(until), deadline=deadline, review=review),
+            terms=Terms.of(until, deadline, review),
             budget=rate
             if isinstance(rate, RateBudget)
             else RateBudget(rate, max_in_flight=max_in_flight),
@@ -177,7 +178,7 @@ class ResultPoller:
             review=review,
             begun=begun,
         )
-        self._core.desk.watch(watch)
+        self._core.desk.watch_all([watch])
         await checkpoint()
 
     async def watch_many(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> None:
@@ -192,13 +193,15 @@ class ResultPoller:
             ClientClosedError: The poller is closed.
         """
         self._core.check()
-        count = 0
-        async with aclosing(_each(watches)) as each:
-            async for watch in each:
-                self._core.desk.watch(Watch(watch) if isinstance(watch, str) else watch)
-                count += 1
-                if not count % _BATCH:
-                    await checkpoint()
+        if isinstance(watches, AsyncIterable):
+            async with aclosing(_each(watches)) as each:
+                async for watch in each:
+                    self._core.desk.watch_all([watch])
+            return
+        remaining = iter(watches)
+        while batch := list(islice(remaining, _BATCH)):
+            self._core.desk.watch_all(batch)
+            await checkpoint()
 
     async def discard(self, token: str) -> bool:
         """

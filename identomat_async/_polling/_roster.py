@@ -24,7 +24,8 @@ class Roster:
         """Take a session on, to be looked at first at *due*."""
         self.live[entry.state.token] = entry
         self.demand.add(entry.state.begun)
-        self.put(entry, due)
+        entry.due = due
+        self.agenda.put(entry, due)
 
     def put(self, entry: Entry, due: float) -> None:
         """Have a session looked at next at *due*, unless a look at it is under way."""

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self, TypeVar, cast, get_args
 
 import attrs
@@ -32,10 +32,30 @@ class Doubt:
     since: float
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Trouble:
+    """
+    What has gone wrong since a session was last heard of.
+
+    Attributes:
+        failures: How many looks failed in a row.
+        since: When the first of them was begun, in seconds since the epoch.
+        error: The error of the last one.
+        doubt: What was seen and is not believed yet.
+    """
+
+    failures: int
+    since: float
+    error: IdentomatError | None = None
+    doubt: Doubt | None = None
+
+
+# A value like the others, though not frozen: one is made at every look, and attrs sets
+# the fields of a frozen class at twice the cost.
+@attrs.define(kw_only=True, weakref_slot=False)
 class PollState:
     """
-    What is known of one watch. Times are seconds since the epoch.
+    What is known of one watch, as a value. Times are seconds since the epoch.
 
     Attributes:
         token: The session.
@@ -48,12 +68,9 @@ class PollState:
         reviewed: When MANUAL_CHECK was first seen, None if it was not.
         status: The status last seen.
         polls: How often the session was looked at.
-        failures: How many of the last looks failed in a row.
-        failing_since: When the first of them was begun, None if the last was answered.
         fresh: Whether the next look must read the whole document on a new connection.
-        doubt: What was seen and is not believed yet.
-        last_error: The error of the last look, None if that was answered.
         early: Looks that a nudge has asked for ahead of the schedule.
+        trouble: What has gone wrong since the last answer, None if nothing has.
     """
 
     token: str = attrs.field(repr=False)
@@ -66,12 +83,30 @@ class PollState:
     reviewed: float | None = None
     status: SessionStatus | None = None
     polls: int = 0
-    failures: int = 0
-    failing_since: float | None = None
     fresh: bool = False
-    doubt: Doubt | None = None
-    last_error: IdentomatError | None = None
     early: tuple[float, ...] = ()
+    # In one value, which most sessions never have: there may be very many of them.
+    trouble: Trouble | None = None
+
+    @property
+    def failures(self) -> int:
+        """How many of the last looks failed in a row."""
+        return 0 if self.trouble is None else self.trouble.failures
+
+    @property
+    def failing_since(self) -> float | None:
+        """When the first of them was begun, None if the last look was answered."""
+        return None if self.trouble is None else self.trouble.since
+
+    @property
+    def last_error(self) -> IdentomatError | None:
+        """The error of the last look, None if that was answered."""
+        return None if self.trouble is None else self.trouble.error
+
+    @property
+    def doubt(self) -> Doubt | None:
+        """What was seen and is not believed yet, None if nothing was."""
+        return None if self.trouble is None else self.trouble.doubt
 
     @property
     def ends_at(self) -> float:
@@ -88,8 +123,7 @@ class PollState:
         """Return the state as JSON text. It holds the token, and nothing of the person."""
         members = attrs.asdict(self, recurse=False)
         members |= {name: _finite(members[name]) for name in ("deadline", "review")}
-        members["doubt"] = None if self.doubt is None else attrs.astuple(self.doubt)
-        members["last_error"] = None if self.last_error is None else _said(self.last_error)
+        members["trouble"] = None if self.trouble is None else _troubled(self.trouble)
         return json.dumps(members, separators=(",", ":"))
 
     @classmethod
@@ -115,6 +149,16 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _troubled(trouble: Trouble) -> dict[str, object]:
+    doubt, error = trouble.doubt, trouble.error
+    return {
+        "failures": trouble.failures,
+        "since": trouble.since,
+        "error": None if error is None else _said(error),
+        "doubt": None if doubt is None else attrs.astuple(doubt),
+    }
+
+
 def _said(error: IdentomatError) -> dict[str, object]:
     # A class of somebody else's is read back as the one of ours that it is derived from.
     known = next(cls for cls in type(error).__mro__ if getattr(errors, cls.__name__, None) is cls)
@@ -123,8 +167,13 @@ def _said(error: IdentomatError) -> dict[str, object]:
 
 
 def _members(said: object) -> dict[str, Any]:
+    return _read_by(_READERS, said)
+
+
+def _read_by(readers: Mapping[str, Callable[[object], object]], said: object) -> dict[str, Any]:
+    # What none of them reads is left over, and then the class takes no such argument.
     members = _object(said)
-    return {name: read(members.pop(name)) for name, read in _READERS.items()} | members
+    return {name: read(members.pop(name)) for name, read in readers.items()} | members
 
 
 def _object(value: object) -> dict[str, object]:
@@ -217,10 +266,13 @@ _READERS: dict[str, Callable[[object], object]] = {
     "reviewed": _optional(_number),
     "status": _optional(lambda value: SessionStatus(_text(value))),
     "polls": _count,
-    "failures": _count,
-    "failing_since": _optional(_number),
     "fresh": _flag,
-    "doubt": _optional(_doubt),
-    "last_error": _optional(_heard),
     "early": _times,
+    "trouble": _optional(lambda value: Trouble(**_read_by(_TROUBLE_READERS, value))),
+}
+_TROUBLE_READERS: dict[str, Callable[[object], object]] = {
+    "failures": _count,
+    "since": _number,
+    "error": _optional(_heard),
+    "doubt": _optional(_doubt),
 }

@@ -27,7 +27,7 @@ from identomat_async._polling._outcomes import (
     ends,
 )
 from identomat_async._polling._schedule import FLOOR, REVIEW, consult, wait_person
-from identomat_async._polling._state import Doubt, DoubtKind, PollState
+from identomat_async._polling._state import Doubt, DoubtKind, PollState, Trouble
 from identomat_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -99,7 +99,7 @@ class Load:
     at_least: float = 0.0
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Pending:
     """
     The watch goes on.
@@ -238,18 +238,17 @@ def _after_error(
 ) -> Step:
     kind = _doubt_kind(error)
     was_fresh = state.fresh
-    state = attrs.evolve(
-        state,
-        polls=state.polls + 1,
+    trouble = Trouble(
         failures=state.failures + 1,
-        failing_since=now if state.failing_since is None else state.failing_since,
-        last_error=error,
+        since=now if state.failing_since is None else state.failing_since,
+        error=error,
+        doubt=state.doubt,
     )
+    state = attrs.evolve(state, polls=state.polls + 1, trouble=trouble)
     if kind is None:
         return _unanswered(state, error, policy, now, load)
-    state = _doubted(state, kind, now)
-    doubt = state.doubt
-    assert doubt is not None  # noqa: S101 - for types
+    doubt = _doubted(state, kind, now)
+    state = attrs.evolve(state, fresh=True, trouble=attrs.evolve(trouble, doubt=doubt))
     is_proven = doubt.count >= _PROOF and is_over(doubt.since + policy.gone_window, now)
     is_signed = getattr(error, "verified", False)
     # A signature does not say for which session; on a fresh connection it can only be ours.
@@ -274,14 +273,14 @@ def _doubt_kind(error: IdentomatError) -> DoubtKind | None:
     return "unreadable" if is_document else None
 
 
-def _doubted(state: PollState, kind: DoubtKind, now: float) -> PollState:
+def _doubted(state: PollState, kind: DoubtKind, now: float) -> Doubt:
     doubt = state.doubt
     if doubt is None or doubt.kind != kind:
         doubt = Doubt(kind, 0, now)
     # A kept connection may have carried somebody else's document.
     if state.fresh or kind != "unreadable":
         doubt = Doubt(kind, doubt.count + 1, doubt.since)
-    return attrs.evolve(state, doubt=doubt, fresh=True)
+    return doubt
 
 
 def _believed(state: PollState, kind: DoubtKind, now: float, *, verified: bool) -> Outcome:

@@ -28,7 +28,8 @@ def _whole(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         raise ConfigurationError(f"{attribute.name} must be a whole number, 1 or more")
 
 
-@attrs.define(eq=False, repr=False, slots=False)
+# Checked when it is made, and not at each of the assignments of every request.
+@attrs.define(eq=False, repr=False, slots=False, on_setattr=attrs.setters.NO_OP)
 class RateBudget:
     """
     A ceiling on requests, which clients and pollers may share.
@@ -70,27 +71,41 @@ class RateBudget:
     @property
     def is_open(self) -> bool:
         """Whether a request may start this moment without overtaking anybody."""
-        return not (self._queue or self.is_full or self.delay())
+        return self.is_open_at(anyio.current_time())
 
     @property
     def is_full(self) -> bool:
         """Whether as many requests are under way as may be."""
         return self._in_flight >= self.max_in_flight
 
+    @property
+    def opens_at(self) -> float:
+        """The time of the event loop from which the rate admits another request."""
+        if self.per_second is None:
+            return -math.inf
+        return self._next - (self.burst - 1) / (_PACE * self.per_second) - TIMER_SLACK
+
+    def is_open_at(self, now: float) -> bool:
+        """Do what `is_open` does, at the event loop's time *now*."""
+        return not self._queue and self._in_flight < self.max_in_flight and self.opens_at <= now
+
     def delay(self) -> float:
         """Return the seconds until the rate admits another request."""
-        if self.per_second is None:
-            return 0.0
-        tolerance = (self.burst - 1) / (_PACE * self.per_second) + TIMER_SLACK
-        gap = self._next - tolerance - anyio.current_time()
-        return gap if gap > 0 else 0.0
+        return max(0.0, self.opens_at - anyio.current_time())
 
     def try_acquire(self) -> bool:
         """Take a place if nobody is queueing, the rate admits it and one is free."""
-        if not self.is_open:
+        now = anyio.current_time()
+        if not self.is_open_at(now):
             return False
-        self._take()
+        self.take(now)
         return True
+
+    def take(self, now: float) -> None:
+        """Take a place that is open at the event loop's time *now*."""
+        self._in_flight += 1
+        if self.per_second is not None:
+            self._next = max(self._next, now) + 1 / (_PACE * self.per_second)
 
     def release(self) -> None:
         """Give a place back."""
@@ -105,7 +120,7 @@ class RateBudget:
         heapq.heappush(self._queue, (not urgent, next(self._order), ticket))
         try:
             await self._turn(ticket)
-            self._take()
+            self.take(anyio.current_time())
         finally:
             ticket.left = True
             self._wake()
@@ -119,11 +134,6 @@ class RateBudget:
             first = self._queue[0][2] is ticket and not self.is_full
             with anyio.move_on_after(max(delay, 0.001) if first else math.inf):
                 await ticket.event.wait()
-
-    def _take(self) -> None:
-        self._in_flight += 1
-        if self.per_second is not None:
-            self._next = max(self._next, anyio.current_time()) + 1 / (_PACE * self.per_second)
 
     def _wake(self) -> None:
         while self._queue and self._queue[0][2].left:

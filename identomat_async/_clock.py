@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -15,6 +16,16 @@ Deadline = float | timedelta | datetime
 _LONGEST = 1e14
 
 
+# What is less than this is only two clocks that are not read at the same moment.
+_NAP = 1.0
+
+
+def suspended() -> float:
+    """Return for how many seconds the machine has been suspended, 0 where nobody knows."""
+    boot: int | None = getattr(time, "CLOCK_BOOTTIME", None)  # on Linux
+    return 0.0 if boot is None else time.clock_gettime(boot) - time.monotonic()
+
+
 class Clock:
     """
     Seconds since the epoch that nobody can set back.
@@ -22,16 +33,32 @@ class Clock:
     The wall clock is read once, when the clock is made; from then on the event loop's
     monotonic clock is added to it. A deadline kept as such a number survives a restart
     and is not moved by a change of the machine's time.
+
+    Args:
+        asleep: Returns for how many seconds in all the machine has been suspended. The
+            event loop's clock stands still then, and deadlines do not.
+
+    Attributes:
+        offset: What is added to the event loop's time.
     """
 
-    __slots__ = ("_offset",)
+    __slots__ = ("_asleep", "_slept", "offset")
 
-    def __init__(self) -> None:
-        self._offset = time.time() - anyio.current_time()
+    def __init__(self, asleep: Callable[[], float] = suspended) -> None:
+        self._asleep = asleep
+        self._slept = asleep()
+        self.offset = time.time() - anyio.current_time()
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
-        return anyio.current_time() + self._offset
+        return anyio.current_time() + self.offset
+
+    def wake(self) -> None:
+        """Add the time for which the machine was suspended; call this now and then."""
+        slept = self._asleep()
+        if slept - self._slept > _NAP:
+            self.offset += slept - self._slept
+            self._slept = slept
 
 
 def seconds(value: Seconds, *, name: str) -> float:

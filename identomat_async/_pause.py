@@ -9,30 +9,37 @@ import anyio
 LONGEST_PAUSE = 3600.0
 # A pause is longer than asked by up to this share, so that not everybody returns at once.
 JITTER = 0.1
+# How soon it is noticed that a pause was lifted.
+_GLANCE = 1.0
 
 
 class Pause:
     """The service's word (``Retry-After``), kept by everything that shares a client."""
 
-    __slots__ = ("_until",)
+    __slots__ = ("until",)
 
     def __init__(self) -> None:
-        self._until = -math.inf
+        # The time of the event loop at which it is over.
+        self.until = -math.inf
 
     def __repr__(self) -> str:
-        return f"<Pause until {self._until}>"
+        return f"<Pause until {self.until}>"
 
     def heed(self, asked: float) -> None:
         """Send nothing for *asked* seconds (0 for nothing asked), an hour at most."""
         if asked > 0:
             span = min(asked, LONGEST_PAUSE) * (1 + JITTER * random.random())  # noqa: S311
-            self._until = max(self._until, anyio.current_time() + span)
+            self.until = max(self.until, anyio.current_time() + span)
+
+    def lift(self) -> None:
+        """End it now."""
+        self.until = -math.inf
 
     def remaining(self) -> float:
         """Return the seconds that are left, 0 when there is no pause."""
-        return max(0.0, self._until - anyio.current_time())
+        return max(0.0, self.until - anyio.current_time())
 
     async def passed(self) -> None:
         """Wait until it is over."""
-        while remaining := self.remaining():  # noqa: ASYNC110 - time alone ends it
-            await anyio.sleep(remaining)
+        while remaining := self.remaining():  # noqa: ASYNC110 - time ends it, nearly always
+            await anyio.sleep(min(remaining, _GLANCE))

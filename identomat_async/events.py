@@ -7,8 +7,11 @@ counted (`PollerStats.observer_errors`) and otherwise ignored.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import attrs
+
+PauseReason = Literal["asked", "outage"]
 
 
 @attrs.frozen(kw_only=True)
@@ -128,8 +131,24 @@ class Halted(Event):
 
 
 @attrs.frozen(kw_only=True)
+class Paused(Event):
+    """
+    Nothing is polled for a while.
+
+    Attributes:
+        reason: ``"asked"`` if the service asked for it (``Retry-After``), ``"outage"`` if
+            nearly every look failed; then there is a look every 1 to 5 s whether it still
+            does.
+        seconds: For how long, an hour at most; None if nobody knows.
+    """
+
+    reason: PauseReason
+    seconds: float | None
+
+
+@attrs.frozen(kw_only=True)
 class Resumed(Event):
-    """Polling goes on after `Halted`."""
+    """Polling goes on after `Halted` or `Paused`; slowly at first after the latter."""
 
 
 Observer = Callable[[Event], object]

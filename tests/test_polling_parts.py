@@ -109,10 +109,10 @@ def test_a_result_is_returned() -> None:
 def test_two_refusals_close_together_halt() -> None:
     halt = Halt()
     assert [halt.failed(NO, now) for now in (0, 11, 20, 21)] == [False, False, True, False]
-    assert halt.delay(1e9) == math.inf
+    assert halt.opens_at == math.inf
     assert halt.answered()
     assert not halt.answered()
-    assert halt.delay(0) == 0
+    assert halt.opens_at == -math.inf
 
 
 def test_three_bad_signatures_in_a_row_halt_and_other_errors_do_not() -> None:
@@ -130,7 +130,7 @@ def test_probes_come_after_30_seconds_and_double_to_five_minutes() -> None:
     halt.failed(NO, now)
     halt.failed(NO, now)
     for _ in range(6):
-        delays.append(halt.delay(now))
+        delays.append(halt.opens_at - now)
         now += delays[-1]
         halt.probing(now)
 
@@ -158,7 +158,7 @@ def test_a_tally_counts() -> None:
     tally = Tally()
     assert tally.lateness(0.99) == 0
     for late in (-1.0, 3.0, 1.0):
-        tally.began(late, fresh=late > 2)
+        tally.began(0.0, late, fresh=late > 2)
     tally.ended(None, 7.0)
     tally.ended(DOWN, 8.0)
     tally.ended(NO, 400.0)

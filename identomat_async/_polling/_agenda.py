@@ -80,6 +80,11 @@ class Agenda(Generic[D]):
             return self._now * TICK
         return self._numbers[0] * TICK if self._numbers else math.inf
 
+    def due(self, now: float) -> int:
+        """Count the entries that are due."""
+        ticks = [tick for number, tick in self._ticks.items() if number * TICK <= now]
+        return sum(entry.place is tick for tick in (self._current, *ticks) for entry in tick)
+
     def _turn_to(self, now: float) -> bool:
         while not self._current and self._numbers and self._numbers[0] * TICK <= now:
             self._now = heapq.heappop(self._numbers)

@@ -292,12 +292,16 @@ class Core:
         learner, engine, now = self.learner, self.engine, self.engine.now()
         answered_at = learner.tally.answered_at
         return PollerStats(
+            role="active" if engine.is_running else "idle",
             watched=len(engine.roster.live),
+            due=engine.roster.agenda.due(now),
             in_flight=engine.in_flight,
+            polls_per_second=learner.tally.polls_per_second(now),
             polls=learner.tally.polls,
             confirmations=learner.tally.confirmations,
             buffered=len(self.outbox),
             unacked=len(self.outbox.unacked),
+            oldest_unacked=None,
             limited_by=self._limited_by(now),
             stretch=learner.load.stretch,
             lateness_p50=learner.tally.lateness(0.5),
@@ -307,12 +311,13 @@ class Core:
             deadlines_passed=learner.tally.deadlines_passed,
             handler_errors=learner.tally.handler_errors,
             observer_errors=learner.hub.errors,
+            durations=learner.tally.durations,
         )
 
     def _limited_by(self, now: float) -> LimitedBy:
         reasons: tuple[tuple[LimitedBy, bool], ...] = (
             ("halted", self.learner.halt.error is not None),
-            ("paused", self.source.pause.remaining() > 0),
+            ("paused", self.learner.outage.is_down or self.source.pause.remaining() > 0),
             ("consumer", bool(self.engine.roster.held)),
             ("rate", self.desk.is_starved or self.learner.load.stretch > 1),
             ("in_flight", self.engine.is_crowded(now)),

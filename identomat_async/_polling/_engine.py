@@ -8,7 +8,7 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup
 
-from identomat_async._budget import RateBudget
+from identomat_async._budget import TIMER_SLACK, RateBudget
 from identomat_async._clock import Clock
 from identomat_async._polling._entry import ASKED, Entry, Group
 from identomat_async._polling._learner import Learner
@@ -22,6 +22,8 @@ from identomat_async.errors import IdentomatError, RequestTimeoutError
 _BUSY_WAIT = 0.05
 # Timers of some event loops are rounded down to the millisecond; less would spin.
 _LEAST_SLEEP = 0.001
+# A budget bears a start that is a little late: so its places are waited for in batches.
+_BATCH = TIMER_SLACK / 3
 # How often the demand is weighed against the rate.
 _WEIGHING = 1.0
 
@@ -31,8 +33,8 @@ class _Worker:
 
     __slots__ = ("asked", "began", "entry", "event", "scope")
 
-    def __init__(self, entry: Entry) -> None:
-        self.entry: Entry | None = entry
+    def __init__(self) -> None:
+        self.entry: Entry | None = None
         self.asked = math.inf
         self.began = math.inf
         self.event = anyio.Event()
@@ -55,30 +57,40 @@ class Engine:
     groups: set[Group] = attrs.field(factory=set)
     is_running: bool = False
     stopped: anyio.Event = attrs.field(factory=anyio.Event)
+    budgets: tuple[RateBudget, ...] = attrs.field(init=False)
+    _tasks: TaskGroup | None = None
+    # Those at work in the order in which they began to look.
     _idle: dict[_Worker, None] = attrs.field(factory=dict)
-    _busy: set[_Worker] = attrs.field(factory=set)
+    _busy: dict[_Worker, None] = attrs.field(factory=dict)
     _clock: Clock | None = None
     _changed: anyio.Event = attrs.field(factory=anyio.Event)
     _scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
     _weighed: float = -math.inf
+    _is_roused: bool = False
     _alarm: float = math.inf
+    _is_paused_for: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        # The ceilings that a look obeys.
+        self.budgets = tuple(
+            {id(each): each for each in (self.budget, self.source.budget) if each}.values()
+        )
+
+    @property
+    def clock(self) -> Clock:
+        """The time, which begins to count when it is first asked for."""
+        if self._clock is None:
+            self._clock = Clock()
+        return self._clock
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
-        if self._clock is None:
-            self._clock = Clock()
-        return self._clock.now()
+        return self.clock.now()
 
     @property
     def in_flight(self) -> int:
         """How many looks are under way."""
         return len(self._busy)
-
-    @property
-    def budgets(self) -> list[RateBudget]:
-        """The ceilings that a look obeys."""
-        other = self.source.budget
-        return [self.budget] if other is None or other is self.budget else [self.budget, other]
 
     @property
     def rate(self) -> float | None:
@@ -88,6 +100,7 @@ class Engine:
 
     def weigh(self) -> None:
         """Weigh the demand against the rate."""
+        self.clock.wake()
         self._weighed = self.now()
         demand, policy = self.roster.demand, self.learner.policy
         self.learner.load = demand.load(policy.wait, self.rate, self._weighed)
@@ -137,80 +150,103 @@ class Engine:
     async def _run(self) -> None:
         with self._scope:
             try:
-                async with task_group() as tasks:
-                    await self._schedule(tasks)
+                async with task_group() as self._tasks:
+                    await self._schedule()
             finally:
+                self._is_roused = False
                 self._idle.clear()
                 self._busy.clear()
 
-    async def _schedule(self, tasks: TaskGroup) -> None:
+    async def _schedule(self) -> None:
         while True:
             self._changed = anyio.Event()
             now = self.now()
             if now - self._weighed >= _WEIGHING:
                 self.weigh()
             self._cut_off(now)
-            while (entry := self._take()) is not None:
-                self._assign(entry, tasks)
+            self._mind_pauses(now)
+            self._rouse(now)
             delay = max(self._delay(now), _LEAST_SLEEP)
             self._alarm = now + delay
             with anyio.move_on_after(delay):
                 await self._changed.wait()
 
     def _delay(self, now: float) -> float:
-        delay = self.roster.agenda.next_due() - now
-        if delay <= 0:
+        due = self.roster.agenda.next_due()
+        if due <= now:
             # Somebody is due and was not taken: what is it that holds everybody up?
-            held_up = max(map(self._held_up, self.budgets))
-            halted = self.learner.halt.delay(now)
-            delay = max(held_up, self.source.pause.remaining(), halted)
-        oldest = min((worker.began for worker in self._busy), default=math.inf)
-        return min(delay, oldest + self.source.timeout - now)
+            due = max(self._opens_at(now), *(self._opens_for(each, now) for each in self.budgets))
+        oldest = next(iter(self._busy)).began if self._busy else math.inf
+        return min(due, oldest + self.source.timeout) - now
 
-    def _held_up(self, budget: RateBudget) -> float:
-        # Our own looks tell when they are done; others that share the budget do not.
-        is_ours = budget.is_full and budget.in_flight <= len(self._busy)
-        return math.inf if is_ours else budget.delay() or (0.0 if budget.is_open else _BUSY_WAIT)
+    def _opens_at(self, now: float) -> float:
+        # What the service says, how it is, and whether it takes us.
+        learner = self.learner
+        asked = self.source.pause.until + self.clock.offset
+        # A pause may be lifted, and by another poller of the same client.
+        asked = min(asked, now + _WEIGHING)
+        return max(asked, learner.outage.opens_at, learner.halt.opens_at)
+
+    def _opens_for(self, budget: RateBudget, now: float) -> float:
+        if budget.is_full and budget.in_flight <= len(self._busy):
+            return math.inf  # our own looks tell when they are done
+        if budget.is_open_at(now - self.clock.offset):
+            return now
+        return max(budget.opens_at + self.clock.offset + _BATCH, now + _BATCH)
+
+    def _is_open(self, now: float) -> bool:
+        loop, learner = now - self.clock.offset, self.learner
+        if self.source.pause.until > loop:
+            return False
+        if learner.outage.opens_at > now or learner.halt.opens_at > now:
+            return False
+        for budget in self.budgets:  # noqa: SIM110 - at every look, and `all` costs as much as the rest
+            if not budget.is_open_at(loop):
+                return False
+        return True
 
     def _cut_off(self, now: float) -> None:
         for worker in self._busy:
-            if worker.began + self.source.timeout <= now:
-                worker.scope.cancel()
+            if worker.began + self.source.timeout > now:
+                return
+            worker.scope.cancel()
 
-    def _take(self) -> Entry | None:
-        now = self.now()
-        if self.roster.agenda.next_due() > now or self.source.pause.remaining() > 0:
+    def _take(self, now: float) -> Entry | None:
+        agenda = self.roster.agenda
+        if agenda.next_due() > now or not self._is_open(now):
             return None
-        is_open = all(budget.is_open for budget in self.budgets)
-        if not is_open or self.learner.halt.delay(now) > 0:
-            return None
-        while (entry := self.roster.agenda.pop(now)) is not None:
+        while (entry := agenda.pop(now)) is not None:
             if self.is_blocked() and not entry.waiters:
                 self.roster.hold(entry)
                 continue
             self.learner.halt.probing(now)
+            self.learner.outage.began(now)
             for budget in self.budgets:
-                budget.try_acquire()
+                budget.take(now - self.clock.offset)
             entry.place = ASKED
             return entry
         return None
 
-    def _assign(self, entry: Entry, tasks: TaskGroup) -> None:
+    def _rouse(self, now: float) -> None:
+        """Have one more worker look if somebody is due; it will rouse the next."""
+        if self._is_roused or self.roster.agenda.next_due() > now or not self._is_open(now):
+            return
+        self._is_roused = True
         if self._idle:
             worker, _ = self._idle.popitem()
-            worker.entry = entry
+            self._busy[worker] = None
             worker.event.set()
-        else:
-            worker = _Worker(entry)
-            tasks.start_soon(self._work, worker)
-        self._busy.add(worker)
+        elif self._tasks is not None:
+            worker = _Worker()
+            self._busy[worker] = None
+            self._tasks.start_soon(self._work, worker)
 
     async def _work(self, worker: _Worker) -> None:
         while True:
+            self._is_roused = False
             with anyio.CancelScope() as worker.scope:
                 await self._serve(worker)
             # Only the scheduler cancels this scope: the look took too long.
-            self._idle.pop(worker, None)
             entry, worker.entry = worker.entry, None
             if entry is not None:
                 self.learner.learn(entry, _too_slow(), worker.asked, elapsed=self.source.timeout)
@@ -218,27 +254,34 @@ class Engine:
 
     async def _serve(self, worker: _Worker) -> None:
         while True:
-            if worker.entry is None and not worker.scope.cancel_called:
-                worker.entry = self._take()
-            if worker.entry is None:
+            now = self.now()
+            entry = None if worker.scope.cancel_called else self._take(now)
+            if entry is None:
                 await self._rest(worker)
-            else:
-                await self._look(worker, worker.entry)
-                worker.entry = None
+                continue
+            worker.entry = entry
+            self._rouse(now)
+            await self._look(worker, entry, now)
+            worker.entry = None
 
     async def _rest(self, worker: _Worker) -> None:
         worker.event = anyio.Event()
-        self._busy.discard(worker)
+        self._busy.pop(worker, None)
         self._idle[worker] = None
         self.wake()
-        await worker.event.wait()
-
-    async def _look(self, worker: _Worker, entry: Entry) -> None:
         try:
-            while await self._ask(worker, entry):
+            await worker.event.wait()
+        finally:
+            self._is_roused = False
+            self._idle.pop(worker, None)
+
+    async def _look(self, worker: _Worker, entry: Entry, now: float) -> None:
+        try:
+            while await self._ask(worker, entry, now):
                 # It would end: the document is read at once, before other polls.
                 await self._claim_places()
-                if self._is_paused(entry):
+                now = self.now()
+                if self._is_paused(entry, now):
                     break
         except BaseException:
             # Cancelled: the session stays due.
@@ -247,12 +290,15 @@ class Engine:
                 self.roster.put(entry, self.now())
             raise
 
-    async def _ask(self, worker: _Worker, entry: Entry) -> bool:
-        worker.began = worker.asked = now = self.now()
+    async def _ask(self, worker: _Worker, entry: Entry, now: float) -> bool:
+        worker.began = worker.asked = now
+        # The last to begin is the last to be cut off.
+        self._busy.pop(worker, None)
+        self._busy[worker] = None
         if now + self.source.timeout < self._alarm:
             self._changed.set()  # or nobody would be there to cut this look off
         fresh = entry.state.fresh
-        self.learner.tally.began(now - entry.due, fresh=fresh)
+        self.learner.tally.began(now, now - entry.due, fresh=fresh)
         answer: Answer
         try:
             answer = await self.source.look(entry.state.token, fresh=fresh)
@@ -266,14 +312,29 @@ class Engine:
         self.wake()
         return again
 
-    def _is_paused(self, entry: Entry) -> bool:
+    def _is_paused(self, entry: Entry, now: float) -> bool:
         # The service asked for a pause while this one stood in the queue.
-        if not self.source.pause.remaining():
+        if self.source.pause.until <= now - self.clock.offset:
             return False
         self._give_places_back()
         entry.place = None
-        self.roster.put(entry, self.now())
+        self.roster.put(entry, now)
         return True
+
+    def _mind_pauses(self, now: float) -> None:
+        remaining = self.source.pause.remaining()
+        if remaining and not self._is_paused_for:
+            self.learner.paused("asked", remaining)
+        elif self._is_paused_for and not remaining:
+            self.learner.resumed(now)
+        self._is_paused_for = remaining > 0
+
+    def resume(self) -> None:
+        """Lift whatever pause there is, and let the next look find out."""
+        self.source.pause.lift()
+        self.learner.outage.reset()
+        self.learner.halt.probe(self.now())
+        self._changed.set()
 
     async def _claim_places(self) -> None:
         claimed: list[RateBudget] = []

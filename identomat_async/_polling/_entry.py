@@ -1,5 +1,6 @@
 """One watched session as the engine holds it, and those who wait for it."""
 
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -8,7 +9,14 @@ import attrs
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._outcomes import DeadlinePassed, Outcome, Until, ends, stricter
+from identomat_async._polling._outcomes import (
+    IN_PROGRESS,
+    DeadlinePassed,
+    Outcome,
+    Until,
+    ends,
+    stricter,
+)
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import (
     Pending,
@@ -111,16 +119,24 @@ class Entry:
 
     def is_settled_by(self, status: SessionStatus) -> bool:
         """Tell whether *status* would settle the session for anybody."""
+        if status is IN_PROGRESS:  # nearly always
+            return False
         return any(ends(status, until) for until in self._untils())
 
     def is_late(self, state: PollState, now: float) -> bool:
         """Tell whether, with what *state* knows, time is up for the watch."""
-        return self.delivers and is_over(state.ends_at_for(self.until, self.deadline), now)
+        if not self.delivers:
+            return False
+        if self.own is None:
+            return is_over(state.ends_at, now)
+        return is_over(state.ends_at_for(*self.own), now)
 
     def is_late_for_anybody(self, state: PollState, now: float) -> bool:
         """Tell whether time is up for the watch or for one who waits."""
-        waiters = any(is_over(waiter.deadline, now) for waiter in self.waiters)
-        return waiters or self.is_late(state, now)
+        if self.is_late(state, now):
+            return True
+        # A generator for nobody would cost more than all the rest.
+        return bool(self.waiters) and any(is_over(each.deadline, now) for each in self.waiters)
 
     def widen(self) -> None:
         """Let the state stand for everybody who is interested now."""
@@ -136,9 +152,12 @@ class Entry:
 
     def first_end(self, now: float) -> float:
         """Return the first deadline after *now* that anybody has, infinity if none."""
-        ends_at = [waiter.deadline for waiter in self.waiters]
-        ends_at.append(self.state.ends_at)
-        return min((at for at in ends_at if not is_over(at, now)), default=float("inf"))
+        ends_at = self.state.ends_at
+        first = math.inf if is_over(ends_at, now) else ends_at
+        for waiter in self.waiters:
+            if waiter.deadline < first and not is_over(waiter.deadline, now):
+                first = waiter.deadline
+        return first
 
     def _untils(self) -> Iterable[Until]:
         if self.delivers:

@@ -55,7 +55,8 @@ class Halt:
     def answered(self) -> bool:
         """Count an answered look; True if with this one the account is accepted again."""
         was_halted = self.error is not None
-        self.reset()
+        if was_halted or self._forgeries or self._refusals:
+            self.reset()
         return was_halted
 
     def reset(self) -> None:
@@ -64,9 +65,15 @@ class Halt:
         self._refusals.clear()
         self._forgeries = 0
 
-    def delay(self, now: float) -> float:
-        """Return the seconds until a look may be made."""
-        return 0.0 if self.error is None else max(0.0, self._next - now)
+    @property
+    def opens_at(self) -> float:
+        """The time from which a look may be made."""
+        return -math.inf if self.error is None else self._next
+
+    def probe(self, now: float) -> None:
+        """Let a look through *now*, if any at all."""
+        if self._next < math.inf:
+            self._next = now
 
     def probing(self, now: float) -> None:
         """Note that a look is made *now*."""

@@ -1,5 +1,6 @@
 """What an answer changes: the session's state, its next look, and who is told."""
 
+import logging
 from collections.abc import Callable
 
 import attrs
@@ -7,9 +8,11 @@ import attrs
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._polling._entry import Entry, Waiter, conclude_wait, conclude_watch
+from identomat_async._polling._failures import FailureLog
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._hub import Hub, known
-from identomat_async._polling._outcomes import DeadlinePassed, Outcome
+from identomat_async._polling._outage import Outage
+from identomat_async._polling._outcomes import Outcome
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import (
@@ -23,17 +26,32 @@ from identomat_async._polling._step import (
     step,
 )
 from identomat_async._polling._tally import Tally
-from identomat_async.errors import IdentomatError
+from identomat_async.errors import (
+    AuthenticationError,
+    IdentomatError,
+    RateLimitedError,
+    ResponseDecodeError,
+    ServerError,
+    TransportError,
+    UnexpectedRedirectError,
+)
 from identomat_async.events import (
     AnswerConflict,
     Halted,
     OutcomeReady,
+    Paused,
+    PauseReason,
     PollFinished,
     Resumed,
     StatusChanged,
     UnknownStatus,
     UnsoundSchedule,
 )
+
+# There is at least a look at each session in so many seconds.
+_SELDOM = 60.0
+
+_logger = logging.getLogger("identomat_async")
 
 # A look that was later than this many seconds is late for want of rate or places; to
 # count from when it was due would keep the backlog for ever.
@@ -57,7 +75,9 @@ class Learner:
     halted: Callable[[IdentomatError], None]
     halt: Halt = attrs.field(factory=Halt)
     tally: Tally = attrs.field(factory=Tally)
+    outage: Outage = attrs.field(factory=Outage)
     load: Load = attrs.field(factory=Load)
+    _failures: FailureLog = attrs.field(factory=FailureLog)
     _is_unsound: bool = False
 
     def learn(self, entry: Entry, answer: Answer, now: float, *, elapsed: float) -> bool:
@@ -76,6 +96,7 @@ class Learner:
         error = answer if isinstance(answer, IdentomatError) else None
         self.tally.ended(error, now + elapsed)
         self._judge_account(error, now)
+        self._judge_service(error, now + elapsed)
         if not self.roster.has(entry):
             return False
         before = entry.state
@@ -87,7 +108,12 @@ class Learner:
         if isinstance(answer, SessionStatus) and _ends_something(entry, then, answer, now):
             entry.state = confirming(before, answer, now).state
             return True
-        self._conclude(entry, then, answer, now, elapsed)
+        if isinstance(answer, SessionStatus) and isinstance(then, Pending):
+            # Nearly always: nothing ends, and nobody is told.
+            entry.place, entry.state = None, then.state
+            self._look_again(entry, then, now, elapsed)
+        else:
+            self._conclude(entry, then, answer, now, elapsed)
         return False
 
     def _conclude(
@@ -106,10 +132,45 @@ class Learner:
             then = step(entry.state, answer, policy=self.policy, now=now, load=self.load)
             assert isinstance(then, Pending)  # noqa: S101 - the waiters' deadlines are ahead
             entry.state = then.state
+        self._look_again(entry, then, now, elapsed)
+
+    def _look_again(self, entry: Entry, then: Pending, now: float, elapsed: float) -> None:
         due = _next_due(entry, then, now, elapsed)
-        if entry.is_late_for_anybody(entry.state, due) and not entry.state.fresh:
+        if not entry.state.fresh and entry.is_late_for_anybody(entry.state, due):
             entry.state = attrs.evolve(entry.state, fresh=True)
         self.roster.put(entry, due)
+
+    def paused(self, reason: PauseReason, span: float | None) -> None:
+        """Note that nothing is looked at for a while."""
+        if reason == "asked":
+            self.outage.keep_in_mind(self._usual())
+        self.hub.tell(Paused(reason=reason, seconds=span))
+        said = "the service is down" if span is None else f"the service asked for {span:.0f} s"
+        _logger.warning("polling pauses: %s", said)
+
+    def resumed(self, now: float) -> None:
+        """Note that looks may be made again."""
+        self.outage.come_back(now)
+        self._tell_resumed()
+
+    def _tell_resumed(self) -> None:
+        self.hub.tell(Resumed())
+        _logger.info("polling goes on")
+
+    def _judge_service(self, error: IdentomatError | None, now: float) -> None:
+        change = self.outage.ended(now, failed=_is_outage(error), usual=self._usual)
+        if change == "down":
+            self.paused("outage", None)
+        elif change == "up":
+            self._tell_resumed()
+        # The account's troubles have a line of their own.
+        if error is None or self.halt.error is not None or isinstance(error, AuthenticationError):
+            return
+        if line := self._failures.failed(type(error).__name__, now):
+            _logger.warning("%s", line)
+
+    def _usual(self) -> float:
+        return max(self.tally.usual(), self.roster.demand.live / _SELDOM)
 
     def _give(self, entry: Entry, then: Step, result: SessionResult | None, now: float) -> bool:
         waiting: list[Waiter] = []
@@ -125,11 +186,11 @@ class Learner:
             outcome = conclude_watch(entry, then, result, now)
             if outcome is not None:
                 entry.delivers, ended = False, True
-                self._deliver(outcome)
+                self._deliver(outcome, _age_of_decision(entry, now))
         return ended
 
-    def _deliver(self, outcome: Outcome) -> None:
-        self.tally.deadlines_passed += isinstance(outcome, DeadlinePassed)
+    def _deliver(self, outcome: Outcome, age: float) -> None:
+        self.tally.came_to(outcome, age)
         self.deliver(outcome)
         if self.hub:
             self.hub.tell(
@@ -143,7 +204,7 @@ class Learner:
     def _judge_account(self, error: IdentomatError | None, now: float) -> None:
         if error is None:
             if self.halt.answered():
-                self.hub.tell(Resumed())
+                self._tell_resumed()
         elif self.halt.failed(error, now):
             self.hub.tell(Halted(error=type(error).__name__))
             self.halted(error)
@@ -176,6 +237,22 @@ class Learner:
         if not self._is_unsound:
             self._is_unsound = True
             self.hub.tell(UnsoundSchedule(token_hash=self.token_hash(entry.state.token)))
+
+
+def _is_outage(error: IdentomatError | None) -> bool:
+    # What the service itself cannot help; a session that is unknown is no sign of it.
+    if isinstance(error, ResponseDecodeError):
+        return error.reason == "content-type"  # a page that says so
+    return isinstance(
+        error, TransportError | ServerError | RateLimitedError | UnexpectedRedirectError
+    )
+
+
+def _age_of_decision(entry: Entry, now: float) -> float:
+    # An operator's time is not the person's.
+    state = entry.state
+    decided = now if state.reviewed is None else state.reviewed
+    return max(0.0, decided - state.begun)
 
 
 def _is_error(answer: Answer) -> bool:

@@ -338,6 +338,15 @@ class ResultPoller:
         self._core.close()
         await checkpoint()
 
+    def resume(self) -> None:
+        """
+        Lift a pause: the service has asked for it, is down, or refuses the account.
+
+        The next look finds out whether that was wise. A pause that the service asked for
+        is lifted for the whole client.
+        """
+        self._core.engine.resume()
+
     def stats(self) -> PollerStats:
         """Return how the poller stands."""
         return self._core.stats()

@@ -6,12 +6,20 @@ from typing import Literal
 
 import attrs
 
+from identomat_async._polling._durations import Durations
+from identomat_async._polling._outcomes import DeadlinePassed, Outcome, Settled
 from identomat_async.errors import IdentomatError
 
-LimitedBy = Literal["nothing", "rate", "in_flight", "consumer", "paused", "halted"]
+LimitedBy = Literal["nothing", "rate", "in_flight", "consumer", "paused", "halted", "stand_by"]
+Role = Literal["active", "idle", "stand_by"]
 
 _RECENT = 300.0
 _SAMPLES = 1000
+_MINUTE = 60.0
+_RECENTLY = 10.0
+_DURATIONS = 10_000
+# A session that was settled at the first look was so for nobody knows how long.
+_SEEN_OPEN = 3
 
 
 @attrs.frozen(kw_only=True)
@@ -20,12 +28,17 @@ class PollerStats:
     How a poller stands.
 
     Attributes:
+        role: Whether it polls (``"active"``), has nobody who runs it (``"idle"``), or
+            leaves the polling to another (``"stand_by"``).
         watched: Sessions that are looked at, waited-for ones included.
+        due: How many of them should be looked at this moment, and are not yet.
         in_flight: Looks under way.
+        polls_per_second: Looks begun per second, over the last ten seconds.
         polls: Looks made so far, failed ones and confirming reads included.
         confirmations: How many of them were confirming reads.
         buffered: Outcomes that nobody has taken yet.
         unacked: Outcomes that the handler has not accepted yet.
+        oldest_unacked: Seconds since the first of them was handed over, None without.
         limited_by: What keeps the poller from looking sooner.
         stretch: How many times longer than wished the intervals are.
         lateness_p50: Median of the seconds by which recent looks were late.
@@ -35,14 +48,20 @@ class PollerStats:
         deadlines_passed: Watches that ended as `DeadlinePassed`.
         handler_errors: How often the handler raised.
         observer_errors: How often an observer raised.
+        durations: Seconds from begin to decision of sessions that this poller has seen
+            decided, for `wait_learned`. Numbers only.
     """
 
+    role: Role
     watched: int
+    due: int
     in_flight: int
+    polls_per_second: float
     polls: int
     confirmations: int
     buffered: int
     unacked: int
+    oldest_unacked: float | None
     limited_by: LimitedBy
     stretch: float
     lateness_p50: float
@@ -52,14 +71,18 @@ class PollerStats:
     deadlines_passed: int
     handler_errors: int
     observer_errors: int
+    durations: Durations
 
 
 class Tally:
     """Counts looks as they are made."""
 
     __slots__ = (
+        "_decided",
         "_errors",
         "_lateness",
+        "_open",
+        "_seconds",
         "answered_at",
         "confirmations",
         "deadlines_passed",
@@ -75,12 +98,21 @@ class Tally:
         self.answered_at: float | None = None
         self._errors: deque[tuple[float, str]] = deque(maxlen=_SAMPLES)
         self._lateness: deque[float] = deque(maxlen=_SAMPLES)
+        self._seconds: deque[list[float]] = deque()
+        self._decided: deque[float] = deque(maxlen=_DURATIONS)
+        self._open: deque[float] = deque(maxlen=_DURATIONS)
 
-    def began(self, lateness: float, *, fresh: bool) -> None:
-        """Count a look that begins *lateness* seconds after it was due."""
+    def began(self, now: float, lateness: float, *, fresh: bool) -> None:
+        """Count a look that begins *now*, *lateness* seconds after it was due."""
         self.polls += 1
         self.confirmations += fresh
-        self._lateness.append(max(0.0, lateness))
+        self._lateness.append(lateness if lateness > 0 else 0.0)
+        seconds = self._seconds
+        if not seconds or now - seconds[-1][0] >= 1:
+            seconds.append([now, 0])
+            while seconds[0][0] <= now - _MINUTE:
+                seconds.popleft()
+        seconds[-1][1] += 1
 
     def ended(self, error: IdentomatError | None, now: float) -> None:
         """Count how it ended."""
@@ -88,6 +120,30 @@ class Tally:
             self.answered_at = now
         else:
             self._errors.append((now, type(error).__name__))
+
+    def came_to(self, outcome: Outcome, age: float) -> None:
+        """Count what a watch came to, *age* seconds after the session was begun."""
+        self.deadlines_passed += isinstance(outcome, DeadlinePassed)
+        if isinstance(outcome, DeadlinePassed):
+            self._open.append(age)
+        elif isinstance(outcome, Settled) and outcome.polls >= _SEEN_OPEN:
+            self._decided.append(age)
+
+    @property
+    def durations(self) -> Durations:
+        """The times to decision seen so far, the latest ten thousand."""
+        return Durations(self._decided, censored=self._open)
+
+    def polls_per_second(self, now: float) -> float:
+        """Return how many looks per second were begun in the last ten seconds."""
+        return sum(count for at, count in self._seconds if at > now - _RECENTLY) / _RECENTLY
+
+    def usual(self) -> float:
+        """Return the most looks per second of any ten seconds of the last minute."""
+        counts = [count for _, count in self._seconds]
+        width = round(_RECENTLY)
+        sums = [sum(counts[start : start + width]) for start in range(len(counts))]
+        return max(sums, default=0) / width
 
     def errors(self, now: float) -> Mapping[str, int]:
         """Return the errors of the last five minutes by class."""

@@ -1,0 +1,122 @@
+"""Whether the service is down, and how the looks come back when it is up again."""
+
+import math
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+import attrs
+
+from identomat_async._budget import TIMER_SLACK
+
+# Down: so many looks have ended within so many seconds, and this share of them failed.
+# With a lower share a breaker makes a partial outage worse.
+_ENOUGH = 20
+_WITHIN = 10.0
+_FAILED = 0.9
+# Then one look at a time, so many seconds apart; somewhat less or more, by chance.
+_FIRST_PROBE = 1.0
+_LAST_PROBE = 5.0
+_JITTER = 0.2
+# Back: from this share of the usual rate, doubling every second up to this multiple of
+# it, for so many seconds. What came due meanwhile has to be caught up with.
+_SLOW = 0.05
+_CATCHING_UP = 1.2
+_RAMP = 60.0
+# Fewer looks per second than this are nobody's burden.
+_LIGHT = 10.0
+
+Change = Literal["down", "up"]
+
+
+@attrs.define(eq=False)
+class Outage:
+    """
+    Stops the looks while the service is down, and lets them come back slowly.
+
+    Args:
+        random: Returns numbers from 0 to 1.
+    """
+
+    random: Callable[[], float] = attrs.field(default=random.random, repr=False)
+    opens_at: float = -math.inf
+    is_down: bool = False
+    _seconds: deque[list[float]] = attrs.field(factory=deque, repr=False)
+    _gap: float = _FIRST_PROBE
+    _usual: float = _LIGHT
+    _since: float = math.inf
+
+    def ended(self, now: float, *, failed: bool, usual: Callable[[], float]) -> Change | None:
+        """
+        Count a look that ended *now*, whether it *failed* for want of a sound service.
+
+        Args:
+            now: Seconds.
+            failed: Whether the service was not there, or not itself.
+            usual: Returns the looks per second of better times; called when they end.
+
+        Returns:
+            ``"down"`` if with this look it is, ``"up"`` if it is no more.
+        """
+        if self.is_down:
+            if failed:
+                return None
+            self.come_back(now)
+            return "up"
+        self._count(now, failed=failed)
+        if not failed or not self._is_over():
+            return None
+        self.is_down, self._gap, self._since = True, _FIRST_PROBE, math.inf
+        self._seconds.clear()
+        self.keep_in_mind(usual())
+        self._wait_for_probe(now)
+        return "down"
+
+    def began(self, now: float) -> None:
+        """Note a look that begins *now*."""
+        if self.is_down:
+            self._gap = min(2 * self._gap, _LAST_PROBE)
+            self._wait_for_probe(now)
+        elif self._since < math.inf:
+            self._pace(now)
+
+    def keep_in_mind(self, usual: float) -> None:
+        """Remember how many looks per second there were before they stop."""
+        self._usual = max(usual, _LIGHT)
+
+    def come_back(self, now: float) -> None:
+        """Begin slowly, after an outage or a pause."""
+        self.is_down, self.opens_at, self._since = False, now, now
+        self._seconds.clear()
+
+    def reset(self) -> None:
+        """Forget everything, and hold nobody back."""
+        self.is_down, self.opens_at, self._since = False, -math.inf, math.inf
+        self._seconds.clear()
+
+    def _pace(self, now: float) -> None:
+        age = now - self._since
+        if age >= _RAMP:
+            self.opens_at, self._since = -math.inf, math.inf
+            return
+        rate = self._usual * min(_SLOW * 2**age, _CATCHING_UP)
+        # An event loop that is a little late makes up for it.
+        self.opens_at = max(self.opens_at, now - TIMER_SLACK) + 1 / rate
+
+    def _wait_for_probe(self, now: float) -> None:
+        self.opens_at = now + self._gap * (1 + _JITTER * (2 * self.random() - 1))
+
+    def _count(self, now: float, *, failed: bool) -> None:
+        seconds = self._seconds
+        if not seconds or now - seconds[-1][0] >= 1:
+            seconds.append([now, 0, 0])
+            while seconds[0][0] <= now - _WITHIN:
+                seconds.popleft()
+        seconds[-1][1] += 1
+        seconds[-1][2] += failed
+
+    def _is_over(self) -> bool:
+        ended = sum(second[1] for second in self._seconds)
+        failed = sum(second[2] for second in self._seconds)
+        return ended >= _ENOUGH and failed >= _FAILED * ended

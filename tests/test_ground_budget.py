@@ -164,3 +164,16 @@ async def test_a_pause_that_grows_while_somebody_waits_is_waited_out() -> None:
         began = anyio.current_time()
 
     assert anyio.current_time() - began >= 5
+
+
+async def test_a_pause_that_is_lifted_is_over() -> None:
+    pause, began = Pause(), anyio.current_time()
+    pause.heed(600)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(pause.passed)
+        await anyio.sleep(5)
+        pause.lift()
+
+    assert anyio.current_time() - began < 7
+    assert pause.remaining() == 0

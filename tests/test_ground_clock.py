@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
-from identomat_async._clock import Clock, deadline_at, moment, seconds, timestamp
+from identomat_async._clock import Clock, deadline_at, moment, seconds, suspended, timestamp
 from identomat_async._home import Home
 from identomat_async.errors import ConfigurationError, IdentomatError
 
@@ -124,3 +124,22 @@ def test_a_process_is_known_by_its_number() -> None:
 
 def test_a_home_that_was_never_used_may_be_forked() -> None:
     assert refusal(Home("client")) == ""
+
+
+async def test_what_the_machine_slept_is_added(anyio_backend) -> None:
+    slept = [100.0]
+    clock = Clock(lambda: slept[0])
+    before = clock.now()
+    slept[0] += 0.5  # two clocks are never read at the same moment
+    clock.wake()
+    awake = clock.now()
+    slept[0] += 7200
+    clock.wake()
+    clock.wake()
+
+    assert awake - before < 0.4
+    assert 7200 <= clock.now() - before < 7201
+
+
+def test_a_machine_has_slept_for_no_less_than_no_time() -> None:
+    assert suspended() >= 0

@@ -1,5 +1,6 @@
 """Where watches and waits are taken on: which session, until when, first looked at when."""
 
+import logging
 import math
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,6 +22,8 @@ from identomat_async.events import Starved
 
 # With fewer looks than this within a deadline, finding out is a matter of luck.
 _LEAST_LOOKS = 5
+_logger = logging.getLogger("identomat_async")
+
 # A batch is spread by the demand there is so far.
 _WEIGHED_EVERY = 256
 
@@ -76,6 +79,8 @@ class Desk:
         self._engine = engine
         self._roster = engine.roster
         self._outbox = outbox
+        self._hash = engine.source.token_hash
+        self._unweighed = 0
 
     def has(self, token: str) -> bool:
         """Tell whether a session is watched and its outcome not handed over."""
@@ -92,11 +97,29 @@ class Desk:
         now = self._engine.now()
         try:
             for start in range(0, len(watches), _WEIGHED_EVERY):
-                self._take_on(watches[start : start + _WEIGHED_EVERY], now)
-                self._engine.weigh()
+                some = watches[start : start + _WEIGHED_EVERY]
+                self._take_on(some, now)
+                self._weigh(len(some))
         finally:
             self._engine.wake()
             self._mind_the_rate(now)
+        if watches and _logger.isEnabledFor(logging.INFO):
+            self._log_first_looks(watches, now)
+
+    def _weigh(self, more: int) -> None:
+        self._unweighed += more
+        if self._unweighed >= _WEIGHED_EVERY:
+            self._unweighed = 0
+            self._engine.weigh()
+
+    def _log_first_looks(self, watches: Sequence[str | Watch], now: float) -> None:
+        tokens = [each if isinstance(each, str) else each.token for each in watches]
+        looks = [entry.due - now for entry in map(self._roster.live.get, tokens) if entry]
+        _logger.info(
+            "watching %s: first look in %.0f s; nudge looks now",
+            f"{len(tokens)} sessions" if len(tokens) > 1 else self._hash(tokens[0]),
+            max(looks, default=0.0),
+        )
 
     def _take_on(self, watches: Sequence[str | Watch], now: float) -> None:
         # Calls add up here: a hundred thousand may come at once, and share what they can.

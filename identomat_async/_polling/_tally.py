@@ -1,5 +1,6 @@
 """What has been counted, and how it is shown to an operator."""
 
+import statistics
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Literal
@@ -98,7 +99,7 @@ class Tally:
         self.answered_at: float | None = None
         self._errors: deque[tuple[float, str]] = deque(maxlen=_SAMPLES)
         self._lateness: deque[float] = deque(maxlen=_SAMPLES)
-        self._seconds: deque[list[float]] = deque()
+        self._seconds: deque[tuple[float, int]] = deque()
         self._decided: deque[float] = deque(maxlen=_DURATIONS)
         self._open: deque[float] = deque(maxlen=_DURATIONS)
 
@@ -109,10 +110,11 @@ class Tally:
         self._lateness.append(lateness if lateness > 0 else 0.0)
         seconds = self._seconds
         if not seconds or now - seconds[-1][0] >= 1:
-            seconds.append([now, 0])
+            seconds.append((now, 0))
             while seconds[0][0] <= now - _MINUTE:
                 seconds.popleft()
-        seconds[-1][1] += 1
+        at, count = seconds[-1]
+        seconds[-1] = (at, count + 1)
 
     def ended(self, error: IdentomatError | None, now: float) -> None:
         """Count how it ended."""
@@ -139,11 +141,11 @@ class Tally:
         return sum(count for at, count in self._seconds if at > now - _RECENTLY) / _RECENTLY
 
     def usual(self) -> float:
-        """Return the most looks per second of any ten seconds of the last minute."""
-        counts = [count for _, count in self._seconds]
-        width = round(_RECENTLY)
-        sums = [sum(counts[start : start + width]) for start in range(len(counts))]
-        return max(sums, default=0) / width
+        """Return the looks per second of the last minute, but for odd spans of ten seconds."""
+        spans: Counter[int] = Counter()
+        for at, count in self._seconds:
+            spans[int((self._seconds[-1][0] - at) // _RECENTLY)] += count
+        return statistics.median(spans.values()) / _RECENTLY if spans else 0.0
 
     def errors(self, now: float) -> Mapping[str, int]:
         """Return the errors of the last five minutes by class."""

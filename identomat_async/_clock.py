@@ -23,7 +23,7 @@ _NAP = 1.0
 def suspended() -> float:
     """Return for how many seconds the machine has been suspended, 0 where nobody knows."""
     boot: int | None = getattr(time, "CLOCK_BOOTTIME", None)  # on Linux
-    return 0.0 if boot is None else time.clock_gettime(boot) - time.monotonic()
+    return 0.0 if boot is None else max(0.0, time.clock_gettime(boot) - time.monotonic())
 
 
 class Clock:

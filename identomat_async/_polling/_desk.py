@@ -11,12 +11,13 @@ import attrs
 from identomat_async._clock import Deadline, Seconds, deadline_at, seconds, timestamp
 from identomat_async._model._token import checked_token
 from identomat_async._polling._engine import Engine
-from identomat_async._polling._entry import Entry, Group, Waiter
+from identomat_async._polling._entry import Entry
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Until, Watch, ends, stricter
 from identomat_async._polling._schedule import FLOOR, wait_person
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import nudged
+from identomat_async._polling._waiting import Waiter
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Starved
 
@@ -153,25 +154,25 @@ class Desk:
             self._roster.add(Entry(later, delivers=True), due)
             self.watching += 1
 
-    def wait(
-        self, token: str, group: Group, *, deadline: float, until: Until, due: float
-    ) -> tuple[Entry, Waiter]:
-        """Let *group* wait for a session, which is looked at first at *due* if it is new."""
-        now = self._engine.now()
-        waiter = Waiter(group, until=until, deadline=deadline, since=now)
+    def entry_for(self, token: str, *, now: float, deadline: float, until: Until) -> Entry:
+        """Return the session as the engine holds it, which may be new and then has no waiter."""
         entry = self._roster.live.get(token)
         if entry is None:
             state = PollState(token=token, begun=now, watched=now, deadline=deadline, until=until)
             entry = Entry(state)
-            entry.waiters = (waiter,)
+        return entry
+
+    def join(self, waiter: Waiter, *, due: float) -> None:
+        """Let somebody wait for a session, which is looked at first at *due* if it is new."""
+        entry = waiter.entry
+        entry.waiters = (*entry.waiters, waiter)
+        if not self._roster.has(entry):
             self._roster.add(entry, due)
         else:
-            entry.waiters = (*entry.waiters, waiter)
             entry.widen()
-            sooner = due if not entry.state.polls else deadline
+            sooner = due if not entry.state.polls else waiter.deadline
             self._roster.put(entry, min(entry.due, sooner))
         self._engine.wake()
-        return entry, waiter
 
     def nudge(self, token: str) -> bool:
         """Look at a session at once and soon again; False if it is not looked at."""
@@ -267,9 +268,3 @@ def checked_until(value: str) -> Until:
     except ValueError:
         pass
     raise ConfigurationError("until must be Until.TERMINAL or Until.DECIDED")
-
-
-def spread(tokens: Sequence[str], *, now: float, rate: float | None) -> list[float]:
-    """Return when each of a set is looked at first: at once, as quickly as *rate* allows."""
-    gap = 0.0 if rate is None else 1 / rate
-    return [now + index * gap for index in range(len(tokens))]

@@ -10,12 +10,14 @@ from anyio.abc import TaskGroup
 
 from identomat_async._budget import TIMER_SLACK, RateBudget
 from identomat_async._clock import Clock
-from identomat_async._polling._entry import ASKED, Entry, Group
+from identomat_async._polling._agenda import Agenda
+from identomat_async._polling._entry import ASKED, Entry
 from identomat_async._polling._learner import Learner
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
 from identomat_async._polling._step import Answer
 from identomat_async._polling._tasks import task_group
+from identomat_async._polling._waiting import Lone
 from identomat_async.errors import IdentomatError, RequestTimeoutError
 
 # How long to look away when places are taken by somebody who will not tell.
@@ -46,7 +48,7 @@ class Engine:
     """
     Does the looking: asks the source, and lets the learner decide what it means.
 
-    While nobody runs the engine nothing is asked. *groups* are told when it stops.
+    While nobody runs the engine nothing is asked. *vacated* is called when it stops.
     """
 
     source: ResultSource
@@ -54,7 +56,8 @@ class Engine:
     learner: Learner
     budget: RateBudget
     is_blocked: Callable[[], bool]
-    groups: set[Group] = attrs.field(factory=set)
+    vacated: Callable[[], None] = attrs.field(default=lambda: None)
+    limits: Agenda[Lone] = attrs.field(factory=Agenda[Lone])
     is_running: bool = False
     stopped: anyio.Event = attrs.field(factory=anyio.Event)
     budgets: tuple[RateBudget, ...] = attrs.field(init=False)
@@ -136,12 +139,14 @@ class Engine:
         finally:
             self.is_running = False
             self.stopped.set()
-            self.tell_groups()
+            self.vacated()
 
-    def tell_groups(self) -> None:
-        """Have everybody who waits see whether to host the polling from now on."""
-        for group in self.groups:
-            group.event.set()
+    def let_go_at(self, waiter: Lone, limit: float) -> None:
+        """End a wait at *limit* at the latest, however it stands."""
+        if limit < math.inf:
+            self.limits.put(waiter, limit)
+            if limit < self._alarm:
+                self._changed.set()
 
     def stop(self) -> None:
         """Look at nothing more in this block."""
@@ -164,6 +169,8 @@ class Engine:
             if now - self._weighed >= _WEIGHING:
                 self.weigh()
             self._cut_off(now)
+            while (waiter := self.limits.pop(now)) is not None:
+                self.learner.let_go(waiter, now)
             self._mind_pauses(now)
             self._rouse(now)
             delay = max(self._delay(now), _LEAST_SLEEP)
@@ -177,7 +184,7 @@ class Engine:
             # Somebody is due and was not taken: what is it that holds everybody up?
             due = max(self._opens_at(now), *(self._opens_for(each, now) for each in self.budgets))
         oldest = next(iter(self._busy)).began if self._busy else math.inf
-        return min(due, oldest + self.source.timeout) - now
+        return min(due, oldest + self.source.timeout, self.limits.next_due()) - now
 
     def _opens_at(self, now: float) -> float:
         # What the service says, how it is, and whether it takes us.

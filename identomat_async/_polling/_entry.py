@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
-import anyio
 import attrs
 
 from identomat_async._model._result import SessionResult
@@ -25,54 +24,7 @@ from identomat_async._polling._step import (
     is_over,
     settled,
 )
-from identomat_async.errors import IdentomatError
-
-
-class Group:
-    """
-    Somebody who waits for one or more sessions.
-
-    *outcomes* fills up by token. *event* is set when nothing is missing any more, when
-    the account failed, and when the polling has lost its host.
-    """
-
-    __slots__ = ("error", "event", "missing", "outcomes")
-
-    def __init__(self, missing: int) -> None:
-        self.missing = missing
-        self.outcomes: dict[str, Outcome] = {}
-        self.event = anyio.Event()
-        self.error: IdentomatError | None = None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether there is nothing left to wait for."""
-        return not self.missing or self.error is not None
-
-    def give(self, outcome: Outcome) -> None:
-        """Hand over what became of one session."""
-        self.outcomes[outcome.token] = outcome
-        self.missing -= 1
-        if not self.missing:
-            self.event.set()
-
-    def fail(self, error: IdentomatError) -> None:
-        """End the wait for all sessions with one error."""
-        self.error = error
-        self.event.set()
-
-
-class Waiter:
-    """One session of a group: *until* and *deadline* are its own."""
-
-    __slots__ = ("deadline", "group", "since", "until")
-
-    def __init__(self, group: Group, *, until: Until, deadline: float, since: float) -> None:
-        self.group = group
-        self.until = until
-        self.deadline = deadline
-        self.since = since
-
+from identomat_async._polling._waiting import Waiter
 
 # The place of an entry while a look at it is under way.
 ASKED: Final = "asked"

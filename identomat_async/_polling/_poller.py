@@ -21,7 +21,6 @@ from identomat_async._polling._courier import Handler
 from identomat_async._polling._desk import Terms, checked_until
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._outcomes import Outcome, Until, Watch
-from identomat_async._polling._raising import result_of
 from identomat_async._polling._schedule import wait_person
 from identomat_async._polling._source import HasSource
 from identomat_async._polling._step import PollPolicy
@@ -248,8 +247,20 @@ class ResultPoller:
             AuthenticationError: The service refuses the company key.
             ClientClosedError: The poller is closed.
         """
-        outcomes = await self.wait_all([token], deadline=deadline, until=until)
-        return result_of(outcomes[token])
+        # One frame and no timer: a hundred thousand tasks may stand here.
+        waits = self._core.waits
+        waiter = waits.join(
+            checked_token(token), ends_at=self._ends_at(deadline), until=self._until(until)
+        )
+        try:
+            while not waiter.is_over:
+                if waits.is_hosted:
+                    await waiter.listen()
+                else:
+                    await waits.host(waiter)
+        finally:
+            waits.leave(waiter)
+        return waiter.result()
 
     async def wait_all(
         self,
@@ -275,14 +286,9 @@ class ResultPoller:
             AuthenticationError: The service refuses the company key.
             ClientClosedError: The poller is closed.
         """
-        core = self._core
-        core.check()
-        async with aclosing(_each(tokens)) as each:
-            unique = dict.fromkeys([checked_token(token) async for token in each])
-        return await core.wait_all(
-            list(unique),
-            ends_at=core.desk.terms.ends_at(deadline, core.engine.now()),
-            until=core.desk.terms.until if until is None else checked_until(until),
+        unique = await _unique(tokens)
+        return await self._core.waits.wait_all(
+            unique, ends_at=self._ends_at(deadline), until=self._until(until)
         )
 
     async def run(
@@ -350,6 +356,18 @@ class ResultPoller:
     def stats(self) -> PollerStats:
         """Return how the poller stands."""
         return self._core.stats()
+
+    def _ends_at(self, deadline: Deadline | None) -> float:
+        self._core.check()
+        return self._core.desk.terms.ends_at(deadline, self._core.engine.now())
+
+    def _until(self, until: Until | None) -> Until:
+        return self._core.desk.terms.until if until is None else checked_until(until)
+
+
+async def _unique(tokens: Iterable[str] | AsyncIterable[str]) -> list[str]:
+    async with aclosing(_each(tokens)) as each:
+        return list(dict.fromkeys([checked_token(token) async for token in each]))
 
 
 async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T]:

@@ -38,7 +38,8 @@ def entry_of(
     made: list[Waiter] = [
         Member(entry, Group(1), until=u, deadline=d, since=10.0) for u, d in waiters
     ]
-    entry.waiters = tuple(made)
+    for waiter in made:
+        entry.add(waiter)
     entry.widen()
     return entry, made
 

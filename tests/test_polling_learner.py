@@ -45,7 +45,7 @@ class Desk:
 
     def join(self, until: Until, deadline: float) -> Group:
         group = Group(1)
-        self.entry.waiters = (Member(self.entry, group, until=until, deadline=deadline, since=0.0),)
+        self.entry.add(Member(self.entry, group, until=until, deadline=deadline, since=0.0))
         self.entry.widen()
         return group
 
@@ -131,7 +131,7 @@ def test_a_waiter_who_goes_on_is_kept() -> None:
     group = desk.join(Until.TERMINAL, 50.0)
     desk.learn(OPEN, 1.0)
 
-    assert desk.entry.waiters
+    assert desk.entry.waiter
     assert not group.outcomes
 
 

@@ -231,7 +231,7 @@ def test_a_roster_keeps_who_is_wanted() -> None:
     roster = Roster()
     entry = Entry(PollState(token="t", begun=0, watched=0))
     waiter = Member(entry, Group(1), until=Until.TERMINAL, deadline=9.0, since=0.0)
-    entry.waiters = (waiter,)
+    entry.add(waiter)
     roster.add(entry, 5.0)
     assert roster.agenda.pop(5.0) is entry
     roster.hold(entry)

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Self
 
 import attrs
@@ -62,12 +63,21 @@ class Terms:
 
     def ends_at(self, deadline: Deadline | None, now: float) -> float:
         """Return when *deadline*, or else ours, is; infinity for never."""
-        chosen = self.deadline if deadline is None else deadline
-        return math.inf if chosen is None else deadline_at(chosen, now=now)
+        if deadline is not None:
+            return deadline_at(deadline, now=now)
+        if self.deadline is None:
+            return math.inf
+        return _kept_deadline(self.deadline, now)
 
     def review_span(self, review: Seconds | None) -> float:
         """Return *review*, or else ours, in seconds; infinity for ever."""
         return self.review if review is None else seconds(review, name="review")
+
+
+@lru_cache(maxsize=1)
+def _kept_deadline(deadline: float | datetime, now: float) -> float:
+    # One object for all that come at the same time: there may be very many.
+    return deadline_at(deadline, now=now)
 
 
 class Desk:
@@ -95,7 +105,7 @@ class Desk:
         Raises:
             ConfigurationError: One cannot work; those before it are taken on.
         """
-        now = self._engine.now()
+        now = self._engine.clock.stamp()
         try:
             for start in range(0, len(watches), _WEIGHED_EVERY):
                 some = watches[start : start + _WEIGHED_EVERY]
@@ -124,8 +134,8 @@ class Desk:
 
     def _take_on(self, watches: Sequence[str | Watch], now: float) -> None:
         # Calls add up here: a hundred thousand may come at once, and share what they can.
-        live, waiting = self._roster.live, self._outbox.tokens
-        terms, ends_at, first = self.terms, self.terms.ends_at(None, now), self._first_look
+        live, waiting, first = self._roster.live, self._outbox.tokens, self._first_look
+        terms, ends_at = self.terms, self.terms.ends_at(None, now)
         for watch in watches:
             if not isinstance(watch, str):
                 self._watch(self._state_for(watch, now))
@@ -165,7 +175,7 @@ class Desk:
     def join(self, waiter: Waiter, *, due: float) -> None:
         """Let somebody wait for a session, which is looked at first at *due* if it is new."""
         entry = waiter.entry
-        entry.waiters = (*entry.waiters, waiter)
+        entry.add(waiter)
         if not self._roster.has(entry):
             self._roster.add(entry, due)
         else:

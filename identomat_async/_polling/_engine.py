@@ -223,7 +223,7 @@ class Engine:
         if agenda.next_due() > now or not self._is_open(now):
             return None
         while (entry := agenda.pop(now)) is not None:
-            if self.is_blocked() and not entry.waiters:
+            if self.is_blocked() and entry.waiter is None:
                 self.roster.hold(entry)
                 continue
             self.learner.halt.probing(now)

@@ -181,15 +181,17 @@ class Learner:
         return max(self.tally.usual(), self.roster.demand.live / _SELDOM)
 
     def _give(self, entry: Entry, then: Step, result: SessionResult | None, now: float) -> bool:
-        waiting: list[Waiter] = []
+        staying: list[Waiter] = []
+        ended = False
         for waiter in entry.waiters:
             outcome = conclude_wait(waiter, entry, then, result, now)
             if outcome is None:
-                waiting.append(waiter)
+                staying.append(waiter)
             else:
                 waiter.give(outcome)
-        ended = len(waiting) < len(entry.waiters)
-        entry.waiters = tuple(waiting)
+                ended = True
+        if ended:
+            entry.keep(staying)
         if entry.delivers:
             outcome = conclude_watch(entry, then, result, now)
             if outcome is not None:

@@ -18,7 +18,7 @@ from identomat_async._model._result import SessionResult
 from identomat_async._model._token import checked_token
 from identomat_async._polling._core import GRACE, Core, OnAccountError
 from identomat_async._polling._courier import Handler
-from identomat_async._polling._desk import Terms, checked_until
+from identomat_async._polling._desk import Terms
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._outcomes import Outcome, Until, Watch
 from identomat_async._polling._schedule import wait_person
@@ -248,18 +248,13 @@ class ResultPoller:
             ClientClosedError: The poller is closed.
         """
         # One frame and no timer: a hundred thousand tasks may stand here.
-        waits = self._core.waits
-        waiter = waits.join(
-            checked_token(token), ends_at=self._ends_at(deadline), until=self._until(until)
-        )
+        self._core.check()
+        waiter = self._core.waits.join(token, deadline=deadline, until=until)
         try:
             while not waiter.is_over:
-                if waits.is_hosted:
-                    await waiter.listen()
-                else:
-                    await waits.host(waiter)
+                await self._core.waits.over(waiter)
         finally:
-            waits.leave(waiter)
+            self._core.waits.leave(waiter)
         return waiter.result()
 
     async def wait_all(
@@ -286,10 +281,10 @@ class ResultPoller:
             AuthenticationError: The service refuses the company key.
             ClientClosedError: The poller is closed.
         """
+        self._core.check()
         unique = await _unique(tokens)
-        return await self._core.waits.wait_all(
-            unique, ends_at=self._ends_at(deadline), until=self._until(until)
-        )
+        self._core.check()  # it may have been closed while they came
+        return await self._core.waits.wait_all(unique, deadline=deadline, until=until)
 
     async def run(
         self,
@@ -356,13 +351,6 @@ class ResultPoller:
     def stats(self) -> PollerStats:
         """Return how the poller stands."""
         return self._core.stats()
-
-    def _ends_at(self, deadline: Deadline | None) -> float:
-        self._core.check()
-        return self._core.desk.terms.ends_at(deadline, self._core.engine.now())
-
-    def _until(self, until: Until | None) -> Until:
-        return self._core.desk.terms.until if until is None else checked_until(until)
 
 
 async def _unique(tokens: Iterable[str] | AsyncIterable[str]) -> list[str]:

@@ -50,10 +50,7 @@ class Roster:
 
     def leave(self, entry: Entry, waiter: Waiter) -> None:
         """Forget a waiter who gave up, if it still waits."""
-        if waiter not in entry.waiters:
-            return
-        entry.waiters = tuple(other for other in entry.waiters if other is not waiter)
-        if self.has(entry):
+        if entry.remove(waiter) and self.has(entry):
             self.settle(entry)
 
     def waiters(self) -> Iterator[Waiter]:

@@ -86,15 +86,16 @@ class Member:
     One session of a group.
 
     *until* and *deadline* are its own, *since* is when it began; *entry* is the session
-    as the engine holds it.
+    as the engine holds it, and *next* another who waits for it.
     """
 
-    __slots__ = ("deadline", "entry", "group", "since", "until")
+    __slots__ = ("deadline", "entry", "group", "next", "since", "until")
 
     def __init__(
         self, entry: "Entry", group: Group, *, until: Until, deadline: float, since: float
     ) -> None:
         self.entry = entry
+        self.next: Waiter | None = None
         self.group = group
         self.until = until
         self.deadline = deadline
@@ -124,7 +125,7 @@ class Lone(Signal):
     The same as a member, and *place* on the agenda of those who are let go in the end.
     """
 
-    __slots__ = ("deadline", "entry", "error", "outcome", "place", "since", "until")
+    __slots__ = ("came_to", "deadline", "entry", "next", "place", "since", "until")
 
     def __init__(self, entry: "Entry", *, until: Until, deadline: float, since: float) -> None:
         super().__init__()
@@ -132,23 +133,23 @@ class Lone(Signal):
         self.until = until
         self.deadline = deadline
         self.since = since
+        self.next: Waiter | None = None
         self.place: object = None
-        self.outcome: Outcome | None = None
-        self.error: IdentomatError | None = None
+        self.came_to: Outcome | IdentomatError | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether there is nothing left to wait for."""
-        return self.outcome is not None or self.error is not None
+        return self.came_to is not None
 
     def give(self, outcome: Outcome) -> None:
         """Hand over what became of the session."""
-        self.outcome = outcome
+        self.came_to = outcome
         self.wake()
 
     def fail(self, error: IdentomatError) -> None:
         """End the wait."""
-        self.error = error
+        self.came_to = error
         self.wake()
 
     def result(self) -> SessionResult:
@@ -158,10 +159,10 @@ class Lone(Signal):
         Raises:
             IdentomatError: Whatever happened instead.
         """
-        if self.outcome is not None:
-            return result_of(self.outcome)
-        assert self.error is not None  # noqa: S101 - for types
-        raise copy.copy(self.error)
+        assert self.came_to is not None  # noqa: S101 - for types
+        if isinstance(self.came_to, IdentomatError):
+            raise copy.copy(self.came_to)
+        return result_of(self.came_to)
 
 
 Waiter = Member | Lone

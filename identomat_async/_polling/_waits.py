@@ -1,11 +1,13 @@
 """Waiting, whoever polls: a block, a service, or one of those who wait."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
-from identomat_async._polling._desk import Desk
+from identomat_async._clock import Deadline
+from identomat_async._model._token import checked_token
+from identomat_async._polling._desk import Desk, checked_until
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._outcomes import Outcome, Until
 from identomat_async._polling._waiting import Group, Lone, Member
@@ -31,10 +33,17 @@ class Waits:
         """Whether somebody polls, or is about to."""
         return self._engine.is_running or self._has_form()
 
-    def join(self, token: str, *, ends_at: float, until: Until) -> Lone:
-        """Wait for one session, which is looked at now; `leave` it in the end."""
-        now = self._engine.now()
-        entry = self._desk.entry_for(token, now=now, deadline=ends_at, until=until)
+    def join(self, token: str, *, deadline: Deadline | None, until: Until | None) -> Lone:
+        """
+        Wait for one session, which is looked at now; `leave` it in the end.
+
+        Raises:
+            ConfigurationError: An argument cannot work.
+        """
+        terms, now = self._desk.terms, self._engine.clock.stamp()
+        ends_at = terms.ends_at(deadline, now)
+        until = terms.until if until is None else checked_until(until)
+        entry = self._desk.entry_for(checked_token(token), now=now, deadline=ends_at, until=until)
         waiter = Lone(entry, until=until, deadline=ends_at, since=now)
         self._desk.join(waiter, due=now)
         self._engine.let_go_at(waiter, max(ends_at, now) + self._engine.source.timeout)
@@ -47,26 +56,34 @@ class Waits:
         self._engine.roster.leave(waiter.entry, waiter)
         self.pass_on()
 
-    async def host(self, waiter: Group | Lone) -> None:
-        """Poll for everybody until it is over for *waiter*, or a form takes over."""
+    def over(self, waiter: Group | Lone) -> Awaitable[object]:
+        """Return what is awaited, again and again, until it is over for *waiter*."""
+        return waiter.listen() if self.is_hosted else self._host_until_over(waiter)
+
+    async def _host_until_over(self, waiter: Group | Lone) -> None:
+        # Poll for everybody; a form that begins sends the host away sooner.
         self._host = waiter
         async with self._engine.hosted():
             await waiter.listen()
 
     async def wait_all(
-        self, tokens: Sequence[str], *, ends_at: float, until: Until
+        self, tokens: Sequence[str], *, deadline: Deadline | None, until: Until | None
     ) -> dict[str, Outcome]:
-        """Return what became of each of *tokens*, which are all different."""
-        group, now = Group(len(tokens)), self._engine.now()
+        """
+        Return what became of each of *tokens*, which are all different.
+
+        Raises:
+            ConfigurationError: An argument cannot work.
+        """
+        group, now, terms = Group(len(tokens)), self._engine.now(), self._desk.terms
+        ends_at = terms.ends_at(deadline, now)
+        until = terms.until if until is None else checked_until(until)
         members: list[Member] = []
         try:
             self._join_all(tokens, group, members, ends_at=ends_at, until=until)
             with anyio.move_on_after(max(ends_at, now) + self._engine.source.timeout - now):
                 while not group.is_over:
-                    if self.is_hosted:
-                        await group.listen()
-                    else:
-                        await self.host(group)
+                    await self.over(group)
             if group.error is not None:
                 raise copy.copy(group.error)
             for member in members:

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from identomat_async import IdentomatClient, RetryPolicy
-from identomat_async._wire._transport import LaneTransport
+from identomat_async._wire._lane_transport import LaneTransport
+from identomat_async._wire._transport import library
 from identomat_async.errors import ConnectionFailedError, IdentomatError, ResponseTooLargeError
 
 
@@ -76,11 +77,10 @@ async def test_a_body_that_breaks_is_a_failed_connection(single: bool) -> None:
 
 
 async def test_a_response_gives_its_lane_back_once() -> None:
-    transport = LaneTransport(lambda: Holding(Body(0)), limit=1)
+    transport = LaneTransport(library("httpx"), lambda: Holding(Body(0)), limit=1)
     response = await transport.handle_async_request(httpx.Request("GET", "http://localhost"))
-    await response.aread()
-    await response.aclose()
-    assert isinstance(response.stream, httpx.AsyncByteStream)
+    assert [chunk async for chunk in response.stream] == []
+    await response.stream.aclose()
     await response.stream.aclose()
 
     assert (transport.lanes.busy, transport.lanes.free) == (0, 1)

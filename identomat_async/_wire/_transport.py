@@ -2,7 +2,7 @@
 
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
@@ -65,6 +65,7 @@ class Library:
     def __init__(self, name: Engine) -> None:
         self.name = name
         self._http = _imported(name)
+        self._body = cast("type[_Body]", type("Body", (_Body, self._http.AsyncByteStream), {}))
 
     def __repr__(self) -> str:
         return f"<Library {self.name}>"
@@ -76,6 +77,7 @@ class Library:
         request: httpx.Request = self._http.Request(
             said.method, url, headers=headers, content=said.body, extensions=extensions
         )
+        request.stream = cast("httpx.AsyncByteStream", self._body(said.body))
         return request
 
     def direct(self, ssl_context: ssl.SSLContext, proxy: Proxy | None = None) -> Transport:
@@ -128,6 +130,28 @@ class Library:
         if author in ENGINES and author != self.name:
             raise ConfigurationError(f'transport= is of {author}: say engine="{author}" with it')
         return author is not None and hasattr(given, "aclose")
+
+
+class _Body:
+    """
+    The bytes of a request.
+
+    The library's own is an async generator, and one that a cancellation leaves half read is
+    left to the garbage collector, of which trio complains.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content: bytes | None = content
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        # From the start each time: a request may be sent again.
+        return _Body(self._content or b"")
+
+    async def __anext__(self) -> bytes:
+        content, self._content = self._content, None
+        if content is None:
+            raise StopAsyncIteration
+        return content
 
 
 @lru_cache(maxsize=2)

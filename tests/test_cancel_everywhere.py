@@ -19,7 +19,7 @@ from identomat_async.errors import ClientClosedError
 
 # A service in a process of its own, whose sockets are not ours: it prints two ports. On the
 # second it closes each connection after its answer, without having said so.
-SERVICE = '''
+SERVICE = """
 import asyncio, sys
 
 def whole(kind, body):
@@ -58,7 +58,7 @@ async def main():
     await loop.run_in_executor(None, sys.stdin.read)
 
 asyncio.run(main())
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 import trio
 
@@ -73,9 +74,9 @@ def ports() -> Iterator[tuple[int, int]]:
 class Steps:
     """Counts how often operations let go, and calls *cancel* at the times that are in *at*."""
 
-    def __init__(self, *, at: set[int], cancel: Callable[[], object]) -> None:
+    def __init__(self, *, at: set[int]) -> None:
         self.at = at
-        self.cancel = cancel
+        self.cancel: Callable[[], object] = print
         self.count = 0
 
     def taken(self) -> None:
@@ -130,7 +131,7 @@ class Case:
     def __init__(self, client: IdentomatClient, folder: Path) -> None:
         self.client = client
         self.folder = folder
-        self.steps = Steps(at=set(), cancel=lambda: None)
+        self.steps = Steps(at=set())
         self.outcomes: list[object] = []
         self.expected = self.left = 0
 
@@ -193,8 +194,9 @@ Cancelling = Callable[[Case, Operation, int], Awaitable[bool]]
 
 
 async def natively(case: Case, operation: Operation, k: int, *, again: bool = False) -> bool:
-    case.steps = Steps(at={k, k + 1} if again else {k}, cancel=lambda: task.cancel())
+    case.steps = Steps(at={k, k + 1} if again else {k})
     task = asyncio.ensure_future(case.steps.through(operation(case)))
+    case.steps.cancel = task.cancel
     await asyncio.wait([task])
     assert task.cancelled() or task.exception() is None
     return case.steps.count >= k
@@ -206,7 +208,8 @@ async def twice(case: Case, operation: Operation, k: int) -> bool:
 
 async def by_scope(case: Case, operation: Operation, k: int) -> bool:
     with anyio.CancelScope() as scope:
-        case.steps = Steps(at={k}, cancel=scope.cancel)
+        case.steps = Steps(at={k})
+        case.steps.cancel = scope.cancel
         await case.steps.through(operation(case))
     return case.steps.count >= k
 
@@ -270,7 +273,7 @@ async def settled(figure: Callable[[], int], expected: int) -> None:
     for _ in range(10):
         if figure() <= expected:
             return
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
     assert figure() == expected
 
 

@@ -268,7 +268,7 @@ async def test_a_transport_is_of_the_library_that_is_the_engine(engine: Engine) 
 @engines
 async def test_the_users_own_transports_of_the_library_are_held_to_the_same(engine: Engine) -> None:
     server = Server(PENDING + APPROVED)
-    http: Any = library(engine)._http
+    http: Any = library(engine).http
     async with (
         listening(server.serve) as port,
         client_of(port, engine=engine, transport=http.AsyncHTTPTransport) as client,

@@ -1,14 +1,17 @@
 """Bodies that do not end well, without a socket."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
-import httpx
 import pytest
 
 from identomat_async import IdentomatClient, RetryPolicy
 from identomat_async._wire._lane_transport import LaneTransport
 from identomat_async._wire._transport import library
 from identomat_async.errors import ConnectionFailedError, IdentomatError, ResponseTooLargeError
+
+# The library that a client uses in this run.
+httpx: Any = library(IdentomatClient.__init__.__kwdefaults__["engine"]).http
 
 
 class Body(httpx.AsyncByteStream):

@@ -58,23 +58,26 @@ class Library:
     Args:
         name: Which one.
 
+    Attributes:
+        http: The package.
+
     Raises:
         ConfigurationError: It is neither, or not installed.
     """
 
     def __init__(self, name: Engine) -> None:
         self.name = name
-        self._http = _imported(name)
-        self._body = cast("type[_Body]", type("Body", (_Body, self._http.AsyncByteStream), {}))
+        self.http = _imported(name)
+        self._body = cast("type[_Body]", type("Body", (_Body, self.http.AsyncByteStream), {}))
 
     def __repr__(self) -> str:
         return f"<Library {self.name}>"
 
     def request(self, said: WireRequest, extensions: dict[str, object]) -> "httpx.Request":
         """Return *said* as the library's own request."""
-        url = self._http.URL(said.url) if "?" in said.url else _kept_url(self._http, said.url)
+        url = self.http.URL(said.url) if "?" in said.url else _kept_url(self.http, said.url)
         headers = [*_HEADERS, *said.headers]
-        request: httpx.Request = self._http.Request(
+        request: httpx.Request = self.http.Request(
             said.method, url, headers=headers, content=said.body, extensions=extensions
         )
         request.stream = cast("httpx.AsyncByteStream", self._body(said.body))
@@ -82,18 +85,18 @@ class Library:
 
     def direct(self, ssl_context: ssl.SSLContext, proxy: Proxy | None = None) -> Transport:
         """Return a transport that holds one connection, and asks no environment variable."""
-        limits = self._http.Limits(
+        limits = self.http.Limits(
             max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE
         )
         through = None if proxy is None else self._through(proxy, ssl_context)
-        made: Transport = self._http.AsyncHTTPTransport(
+        made: Transport = self.http.AsyncHTTPTransport(
             verify=ssl_context, limits=limits, trust_env=False, proxy=through
         )
         return made
 
     def _through(self, proxy: Proxy, ssl_context: ssl.SSLContext) -> "httpx.Proxy":
         context = ssl_context if proxy.is_tls else None
-        through: httpx.Proxy = self._http.Proxy(proxy.url.reveal(), ssl_context=context)
+        through: httpx.Proxy = self.http.Proxy(proxy.url.reveal(), ssl_context=context)
         return through
 
     def carrier(self, make: Callable[[], Transport]) -> "Carrier":
@@ -110,7 +113,7 @@ class Library:
             failure = type(error).__name__
         else:
             if self.is_transport(made):
-                is_direct = isinstance(made, self._http.AsyncHTTPTransport)
+                is_direct = isinstance(made, self.http.AsyncHTTPTransport)
                 return Line(made) if is_direct else Carrier(made)
         raise ConfigurationError(
             f"transport= must make an {self.name} transport; it came to {failure}"

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,16 @@ import anyio
 import anyio.lowlevel
 import pytest
 import trio
+import trustme
 
 from identomat_async import IdentomatClient, Media, ResultPoller, RetryPolicy
 from identomat_async.errors import ClientClosedError
 
-# A service in a process of its own, whose sockets are not ours: it prints two ports. On the
-# second it closes each connection after its answer, without having said so.
+# A service in a process of its own, whose sockets are not ours: it prints three ports. On the
+# second it closes each connection after its answer, without having said so; on the third it
+# speaks TLS, with the certificate in the file that is named.
 SERVICE = """
-import asyncio, sys
+import asyncio, ssl, sys
 
 def whole(kind, body):
     head = f"HTTP/1.1 200 OK\\r\\nContent-Type: {kind}\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n"
@@ -53,8 +57,10 @@ class Closing(Connection):
 
 async def main():
     loop = asyncio.get_running_loop()
-    for kind in (Connection, Closing):
-        server = await loop.create_server(kind, "127.0.0.1", 0)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(sys.argv[1])
+    for kind, context in ((Connection, None), (Closing, None), (Connection, tls)):
+        server = await loop.create_server(kind, "127.0.0.1", 0, ssl=context)
         print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
@@ -62,13 +68,30 @@ asyncio.run(main())
 """
 
 
+class Service:
+    """Where it is, and how to trust it."""
+
+    def __init__(self, ports: list[int], trusting: ssl.SSLContext) -> None:
+        self.plain, self.closing, self.tls = ports
+        self.trusting = trusting
+
+
 @pytest.fixture(scope="module")
-def ports() -> Iterator[tuple[int, int]]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    authority = trustme.CA()
+    certificate = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(trusting)
     with subprocess.Popen(  # noqa: S603 - our own code
-        [sys.executable, "-c", SERVICE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as service:
-        assert service.stdout is not None
-        yield int(service.stdout.readline()), int(service.stdout.readline())
+        [sys.executable, "-c", SERVICE, str(certificate)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        said = process.stdout
+        assert said is not None
+        yield Service([int(said.readline()) for _ in range(3)], trusting)
 
 
 class Steps:
@@ -250,10 +273,14 @@ async def somebody(case: Case) -> None:
 
 
 STATES = [
-    pytest.param(fresh, 5, False, id="fresh"),
-    pytest.param(kept, 5, False, id="kept"),
-    pytest.param(queued, 1, False, id="queued"),
-    pytest.param(kept, 5, True, id="server-closes"),
+    pytest.param(fresh, 5, "plain", id="fresh"),
+    pytest.param(kept, 5, "plain", id="kept"),
+    pytest.param(queued, 1, "plain", id="queued"),
+    pytest.param(kept, 5, "closing", id="server-closes"),
+]
+CASES = [
+    *product(OPERATIONS, STATES),
+    *product([Case.result, Case.look], [pytest.param(fresh, 5, "tls", id="tls")]),
 ]
 
 
@@ -278,24 +305,32 @@ async def settled(figure: Callable[[], int], expected: int) -> None:
 
 
 @pytest.mark.parametrize(("backend", "cancelling"), HOW)
-@pytest.mark.parametrize(("state", "limit", "closes"), STATES)
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
+@pytest.mark.parametrize(
+    ("operation", "state", "limit", "kind"),
+    [
+        pytest.param(operation, *state.values, id=f"{operation.__name__}-{state.id}")
+        for operation, state in CASES
+    ],
+)
 def test_wherever_it_is_cancelled_nothing_is_lost(
     backend: str,
     cancelling: Cancelling,
+    operation: Operation,
     state: Callable[[Case], Any],
     limit: int,
-    closes: bool,
-    operation: Operation,
-    ports: tuple[int, int],
+    kind: str,
+    service: Service,
     tmp_path: Path,
 ) -> None:
+    origin = "https://localhost" if kind == "tls" else "http://127.0.0.1"
+
     async def cancel_at(k: int) -> bool:
         client = IdentomatClient(
             "k",
-            base_url=f"http://127.0.0.1:{ports[closes]}/",
+            base_url=f"{origin}:{getattr(service, kind)}/",
             max_connections=limit,
             retry=RetryPolicy(attempts=1),
+            ssl_context=service.trusting,
         )
         case = Case(client, tmp_path)
         async with state(case):
@@ -319,6 +354,6 @@ def test_wherever_it_is_cancelled_nothing_is_lost(
             assert {path.name for path in tmp_path.iterdir()} <= {"face.jpg"}
             k += 1
         # Closing waits for nothing but for those whose calls it cuts off.
-        assert k > 5 or (operation is Case.aclose and (k > 1) == (state is queued))
+        assert k > 4 or (operation is Case.aclose and (k > 1) == (state is queued))
 
     anyio.run(main, backend=backend)

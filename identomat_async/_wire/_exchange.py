@@ -23,7 +23,8 @@ from identomat_async.errors import (
 )
 
 MOST_HEADERS: Final = 200
-# A medium may begin slowly, but then it has to come: bytes per second, on average.
+# A medium may begin slowly, but then it has to come: bytes per second, on average from its
+# first byte on.
 _SLOW_START: Final = 10.0
 _LEAST_PACE: Final = 16 * 1024
 
@@ -157,13 +158,13 @@ class _Gauge:
     def __init__(self, operation: Operation, cap: int) -> None:
         self._operation = operation
         self._cap = cap
-        self._began = anyio.current_time()
+        self._began: float | None = None
 
     def check(self, size: int) -> None:
         """Raise if a body that has come to *size* bytes by now is not worth waiting for."""
         if size > self._cap:
             raise _too_large(self._operation, self._cap)
-        if self._operation.is_media and size < self._due():
+        if self._operation.is_media and size < self._due(anyio.current_time()):
             raise RequestTimeoutError(
                 f"the medium comes at less than {_LEAST_PACE // 1024} KiB per second",
                 operation=self._operation.name,
@@ -172,8 +173,10 @@ class _Gauge:
                 maybe_applied=True,
             )
 
-    def _due(self) -> float:
-        return (anyio.current_time() - self._began - _SLOW_START) * _LEAST_PACE
+    def _due(self, now: float) -> float:
+        if self._began is None:
+            self._began = now
+        return (now - self._began - _SLOW_START) * _LEAST_PACE
 
 
 def _too_large(operation: Operation, cap: int) -> ResponseTooLargeError:

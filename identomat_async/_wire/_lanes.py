@@ -15,8 +15,9 @@ MOST_ANSWERS = 100
 LONGEST_LIFE = 60.0
 # Idle for so long, the other side has closed it or is about to.
 LONGEST_IDLE = 55.0
-# Short, because a call whose deadline has passed waits for it.
-_CLOSING_TIME = 0.2
+# Short, because a call whose deadline has passed waits for it, and may do so twice. It is
+# for the transports of others: closing our own waits for nothing.
+_CLOSING_TIME = 0.1
 
 
 class Closeable(Protocol):
@@ -134,10 +135,9 @@ class Lanes(Generic[C]):
 
     async def _close_unused_since(self, stale: float) -> None:
         # The crowd of a busy hour would be left open, since the last used is taken first.
-        # The oldest two at a time: more than come to it, and no more to wait for than one.
-        for _ in range(2):
-            if self._free and self._free[0].used <= stale:
-                await _close(self._free.popleft())
+        # One at a time, which is as many as anybody has to wait for.
+        if self._free and self._free[0].used <= stale:
+            await _close(self._free.popleft())
 
     async def _reserve(self) -> None:
         if (self._busy < self._limit and not self._line) or self._closed:

@@ -19,7 +19,9 @@ from identomat_async._model._codec import decode_result, read_status
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._pause import JITTER, Pause
+from identomat_async._wire._exchange import exchange
 from identomat_async._wire._files import Sink
+from identomat_async._wire._line import Transport
 from identomat_async._wire._protocol import RESULT, Endpoint, Operation, WireRequest
 from identomat_async._wire._replies import Reply, check, read
 from identomat_async._wire._retry import (
@@ -30,7 +32,7 @@ from identomat_async._wire._retry import (
     may_repeat,
     sound_wait,
 )
-from identomat_async._wire._transport import Progress, Transport, exchange
+from identomat_async._wire._transport import Library, Progress
 from identomat_async.errors import (
     ClientClosedError,
     IdentomatError,
@@ -71,6 +73,7 @@ class Caller:
     """
 
     endpoint: Endpoint
+    library: Library
     transport: Transport
     timeout: float
     deadline: float | None
@@ -193,6 +196,7 @@ class Caller:
         """Make one request and return its reply if it is a success."""
         try:
             reply = await exchange(
+                self.library,
                 self.transport,
                 request,
                 operation,
@@ -235,14 +239,19 @@ class Caller:
             return
         self.home.check()
         self.is_closed = True
+        try:
+            await self._cut_off()
+        finally:
+            with suppress(Exception):  # what fails to close is not used again
+                await self.transport.aclose()
+
+    async def _cut_off(self) -> None:
         if self._under_way:
             self._settled = anyio.Event()
             for scope in tuple(self._under_way):
                 scope.cancel()
             with anyio.move_on_after(_CLOSING_TIME):
                 await self._settled.wait()
-        with suppress(Exception):  # what fails to close is not used again
-            await self.transport.aclose()
 
     @contextmanager
     def _until_closed(self, span: float = math.inf) -> Generator[None]:

@@ -17,7 +17,7 @@ from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.tls import TLSListener
 
 from identomat_async import IdentomatClient, RetryPolicy, SessionStatus
-from identomat_async._wire._line import Carrier, Line
+from identomat_async._wire._line import Carrier, Line, _has_more, _Plug
 from identomat_async._wire._transport import Engine, library
 from identomat_async.errors import (
     ConfigurationError,
@@ -232,6 +232,36 @@ async def test_without_them_the_library_closes_its_connection_itself() -> None:
 
     assert hollow.is_closed
     assert Carrier(hollow).is_clean()
+
+
+async def test_what_else_the_library_asks_of_its_network_goes_through() -> None:
+    class Network:
+        async def sleep(self, seconds: float) -> float:
+            return seconds
+
+    assert await _Plug(Network()).sleep(0.25) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("happens", "has_more"),
+    [
+        pytest.param(ssl.SSLWantReadError(), False, id="nothing"),
+        pytest.param(ssl.SSLZeroReturnError(), True, id="closed"),
+        pytest.param(ssl.SSLError(), True, id="broken"),
+        pytest.param(None, True, id="a-byte"),
+    ],
+)
+def test_whatever_tls_has_left_but_silence_ends_a_connection(
+    happens: Exception | None, has_more: bool
+) -> None:
+    class Tls:
+        def read(self, _: int) -> bytes:
+            if happens is not None:
+                raise happens
+            return b"H"
+
+    assert _has_more(Tls()) == has_more  # type: ignore[arg-type]
+    assert not _has_more(None)
 
 
 # --- which library ------------------------------------------------------------------------

@@ -166,6 +166,8 @@ async def test_what_was_before_tls_12_is_refused(
 ) -> None:
     context = showing(authority.issue_cert("localhost"))
     context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
+        context.minimum_version = ssl.TLSVersion.TLSv1
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     met = list[str]()

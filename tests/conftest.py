@@ -105,6 +105,7 @@ class FakeSource:
         self.budget: RateBudget | None = None
         self.pause = Pause()
         self.home = Home("client")
+        self.guards: set[anyio.CancelScope] = set()
         self.source = self
         self.latency = 0.0
         self.looks: list[tuple[float, str, bool]] = []

@@ -488,7 +488,7 @@ def test_a_client_belongs_to_one_event_loop() -> None:
     client = client_of(sandbox)
     anyio.run(client.begin)
 
-    for use in (client.begin, client.aclose, lambda: client.source.look("t", fresh=True)):
+    for use in (client.begin, client.aclose, lambda: client.wait("t")):
         with pytest.raises(ConfigurationError, match="first used in another event loop"):
             anyio.run(use)
 

@@ -18,7 +18,7 @@ from identomat_async._polling._source import ResultSource
 from identomat_async._polling._step import Answer
 from identomat_async._polling._tasks import task_group
 from identomat_async._polling._waiting import Lone
-from identomat_async.errors import IdentomatError, RequestTimeoutError
+from identomat_async.errors import ClientClosedError, IdentomatError, RequestTimeoutError
 
 # How long to look away when places are taken by somebody who will not tell.
 _BUSY_WAIT = 0.05
@@ -33,10 +33,11 @@ _WEIGHING = 1.0
 class _Worker:
     """A task that looks at one session after the other."""
 
-    __slots__ = ("asked", "began", "entry", "event", "scope")
+    __slots__ = ("asked", "began", "entry", "event", "is_late", "scope")
 
     def __init__(self) -> None:
         self.entry: Entry | None = None
+        self.is_late = False
         self.asked = math.inf
         self.began = math.inf
         self.event = anyio.Event()
@@ -216,6 +217,7 @@ class Engine:
         for worker in self._busy:
             if worker.began + self.source.timeout > now:
                 return
+            worker.is_late = True
             worker.scope.cancel()
 
     def _take(self, now: float) -> Entry | None:
@@ -250,13 +252,18 @@ class Engine:
 
     async def _work(self, worker: _Worker) -> None:
         while True:
-            self._is_roused = False
+            self._is_roused = worker.is_late = False
             with anyio.CancelScope() as worker.scope:
-                await self._serve(worker)
-            # Only the scheduler cancels this scope: the look took too long.
+                self.source.guards.add(worker.scope)
+                try:
+                    await self._serve(worker)
+                finally:
+                    self.source.guards.discard(worker.scope)
+            # The look took too long, or the source was closed.
             entry, worker.entry = worker.entry, None
             if entry is not None:
-                self.learner.learn(entry, _too_slow(), worker.asked, elapsed=self.source.timeout)
+                error = _too_slow() if worker.is_late else _closed()
+                self.learner.learn(entry, error, worker.asked, elapsed=self.now() - worker.asked)
                 self.wake()
 
     async def _serve(self, worker: _Worker) -> None:
@@ -357,6 +364,10 @@ class Engine:
     def _give_places_back(self) -> None:
         for budget in self.budgets:
             budget.release()
+
+
+def _closed() -> ClientClosedError:
+    return ClientClosedError("the client was closed during a look", operation="result", attempts=1)
 
 
 def _too_slow() -> RequestTimeoutError:

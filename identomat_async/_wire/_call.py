@@ -84,6 +84,8 @@ class Caller:
     pause: Pause = attrs.field(factory=Pause, init=False)
     quota: Quota = attrs.field(init=False)
     is_closed: bool = attrs.field(default=False, init=False)
+    guards: set[anyio.CancelScope] = attrs.field(factory=set, init=False)
+    _looks: int = attrs.field(default=0, init=False)
     _under_way: set[anyio.CancelScope] = attrs.field(factory=set, init=False)
     _settled: anyio.Event | None = attrs.field(default=None, init=False)
 
@@ -125,7 +127,7 @@ class Caller:
         """
         Ask once how a session stands; no repeat, and no deadline but for each step.
 
-        The caller has taken a place in `budget`.
+        The caller has taken a place in `budget`, and looks inside one of the `guards`.
 
         Args:
             token: The session.
@@ -135,19 +137,21 @@ class Caller:
         Raises:
             IdentomatError: See the class that is raised.
         """
-        self.check_usable()
-        operation = RESULT
-        request = self.endpoint.request(operation, {"session_token": token})
+        if self.is_closed:
+            raise _closed()
+        request = self.endpoint.request(RESULT, {"session_token": token})
         del token
         started = anyio.current_time()
-        failure: IdentomatError | None = None
-        with self._until_closed():
-            try:
-                reply = await self.attempt(operation, request, fresh=fresh)
-                return result_in(reply) if fresh else read(reply.body, operation, read_status)
-            except IdentomatError as error:
-                failure = error
-        raise _bare(failure or _closed(), operation, attempts=1, since=started)
+        self._looks += 1
+        try:
+            reply = await self.attempt(RESULT, request, fresh=fresh)
+            return result_in(reply) if fresh else read(reply.body, RESULT, read_status)
+        except IdentomatError as error:
+            failure = error
+        finally:
+            self._looks -= 1
+            self._tell_settled()
+        raise _bare(failure, RESULT, attempts=1, since=started)
 
     async def call(self, call: Call[T], *, deadline: Deadline | None = None) -> T:
         """
@@ -246,10 +250,10 @@ class Caller:
                 await self.transport.aclose()
 
     async def _cut_off(self) -> None:
-        if self._under_way:
+        for scope in (*self._under_way, *self.guards):
+            scope.cancel()
+        if self._under_way or self._looks:
             self._settled = anyio.Event()
-            for scope in tuple(self._under_way):
-                scope.cancel()
             with anyio.move_on_after(_CLOSING_TIME):
                 await self._settled.wait()
 
@@ -261,8 +265,11 @@ class Caller:
                 yield
             finally:
                 self._under_way.discard(scope)
-                if self._settled is not None and not self._under_way:
-                    self._settled.set()
+                self._tell_settled()
+
+    def _tell_settled(self) -> None:
+        if self._settled is not None and not self._under_way and not self._looks:
+            self._settled.set()
 
 
 def _closed() -> ClientClosedError:

@@ -2,7 +2,8 @@
 
 import hmac
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import anyio
@@ -61,13 +62,7 @@ async def exchange(
         TransportError: No reply arrived, or not all of it.
         ResponseDecodeError: The reply breaks HTTP, or our limits.
     """
-    steps = {
-        "connect": min(timeout, 5.0),
-        "write": min(timeout, 10.0),
-        "read": timeout,
-        "pool": timeout,
-    }
-    extensions: dict[str, object] = {"timeout": steps, FRESH: fresh, PAUSE: pause}
+    extensions: dict[str, object] = {"timeout": _steps(timeout), FRESH: fresh, PAUSE: pause}
     if progress is not None:
         progress.is_sent = True
         extensions |= {"trace": progress.follow, PROGRESS: progress}
@@ -84,6 +79,12 @@ async def exchange(
     raise failure
 
 
+@lru_cache(maxsize=8)
+def _steps(timeout: float) -> Mapping[str, float]:
+    connect, write = min(timeout, 5.0), min(timeout, 10.0)
+    return {"connect": connect, "write": write, "read": timeout, "pool": timeout}
+
+
 async def _read(
     response: Any, operation: Operation, secret: bytes | None, sink: Sink | None
 ) -> Reply:
@@ -91,11 +92,12 @@ async def _read(
     chunks: AsyncIterator[bytes] | None = None
     try:
         headers = [(name.lower(), value) for name, value in response.headers.raw]
-        reply = Reply(status=response.status_code, headers=headers, received=time.time())
         _check_headers(headers, operation)
-        chunks = aiter(stream)
+        received, chunks = time.time(), aiter(stream)
         if sink is None:
-            return attrs.evolve(reply, body=await _collect(chunks, operation, operation.cap))
+            body = await _collect(chunks, operation, operation.cap)
+            return Reply(status=response.status_code, headers=headers, body=body, received=received)
+        reply = Reply(status=response.status_code, headers=headers, received=received)
         first = await _first(chunks)
         if not response.is_success or is_text(reply) or first[:1] in PAGE_MARKS:
             body = await _collect(chunks, operation, JSON_CAP, first)

@@ -491,3 +491,14 @@ def test_what_a_transport_says_itself_is_not_said_twice(trusting: ssl.SSLContext
     for keywords in ({"proxy": "http://localhost:1"}, {"ssl_context": trusting}):
         with pytest.raises(ConfigurationError, match="transport= says itself"):
             IdentomatClient("k", transport=lambda: None, **keywords)  # type: ignore[arg-type]
+
+
+@engines
+async def test_a_client_of_the_library_goes_over_our_lanes_as_well(engine: Engine) -> None:
+    http = library(engine).http
+    async with listening(Server(APPROVED).serve) as port, client_of(port, engine=engine) as client:
+        async with http.AsyncClient(transport=client.source.transport) as other:
+            answer = await other.post(f"http://localhost:{port}/result/", json={})
+
+        assert isinstance(client.source.transport, http.AsyncBaseTransport)
+        assert answer.json() == {"result": "approved"}

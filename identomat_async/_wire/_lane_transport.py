@@ -33,6 +33,7 @@ class LaneTransport:
 
     def __init__(self, library: Library, make: Callable[[], Transport], *, limit: int) -> None:
         self.lanes = Lanes(lambda: library.carrier(make), limit=limit)
+        self._stream = library.derived(LaneStream, "AsyncByteStream")
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send *request* on a lane, which comes back when the response is closed."""
@@ -67,7 +68,7 @@ class LaneTransport:
             raise
         # Who says in two ways how long the answer is may mean another length than was read.
         is_clear = not {name.lower() for name, _ in response.headers.raw} >= _LENGTHS
-        response.stream = LaneStream(response.stream, self.lanes, lane, may_keep=is_clear)
+        response.stream = self._stream(response.stream, self.lanes, lane, may_keep=is_clear)
         return response
 
 

@@ -131,7 +131,7 @@ def transport_of(
     """
     if given is None:
         make = _lane_maker(library, ssl_context, proxy, endpoint)
-        return LaneTransport(library, make, limit=max_connections)
+        return _lanes(library, make, max_connections)
     if ssl_context is not None or proxy is not None:
         raise ConfigurationError(
             "transport= says itself how to connect: give ssl_context and proxy to the "
@@ -149,7 +149,13 @@ def transport_of(
         raise ConfigurationError(
             f"transport must be an {library.name} transport or a function making one"
         )
-    return LaneTransport(library, given, limit=max_connections)
+    return _lanes(library, given, max_connections)
+
+
+def _lanes(library: Library, make: Callable[[], Transport], limit: int) -> LaneTransport:
+    # As a transport of the library too: somebody may want a client of its own over it.
+    kind = library.derived(LaneTransport, "AsyncBaseTransport")
+    return kind(library, make, limit=limit)
 
 
 def _lane_maker(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import attrs
 
@@ -23,6 +23,7 @@ from identomat_async.errors import (
 if TYPE_CHECKING:  # what is said of httpx goes for httpx2 as well
     import httpx
 
+T = TypeVar("T")
 Engine = Literal["httpx", "httpx2"]
 ENGINES: Final[tuple[Engine, ...]] = ("httpx", "httpx2")
 
@@ -68,10 +69,15 @@ class Library:
     def __init__(self, name: Engine) -> None:
         self.name = name
         self.http = _imported(name)
-        self._body = cast("type[_Body]", type("Body", (_Body, self.http.AsyncByteStream), {}))
+        self._body = self.derived(_Body, "AsyncByteStream")
 
     def __repr__(self) -> str:
         return f"<Library {self.name}>"
+
+    def derived(self, ours: type[T], base: str) -> type[T]:
+        """Return *ours* as a class that is also derived from the library's class *base*."""
+        made: type[T] = type(ours.__name__, (ours, getattr(self.http, base)), {})
+        return made
 
     def request(self, said: WireRequest, extensions: dict[str, object]) -> "httpx.Request":
         """Return *said* as the library's own request."""

@@ -277,6 +277,7 @@ anyio.run(main, *sys.argv[1:])
 """
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("engine", ["httpx", "httpx2"])
 async def test_no_variable_of_the_environment_decides_anything(
     engine: str, authority: trustme.CA, tmp_path: Path

@@ -348,7 +348,8 @@ def _check_end(
         assert outcome.final or state.until is Until.TERMINAL
     elif isinstance(outcome, DeadlinePassed):
         assert isinstance(answer, SessionStatus | SessionResult)
-        assert now >= min(state.deadline, (state.reviewed or now) + state.review) - 2 * TOLERANCE
+        reviewed = now if state.reviewed is None else state.reviewed
+        assert now >= min(state.deadline, reviewed + state.review) - 2 * TOLERANCE
     elif isinstance(outcome, SessionGone):
         assert isinstance(answer, SessionNotFoundError)
         assert answer.verified or (state.doubt is not None and now >= state.doubt.since + 59.9)

@@ -53,7 +53,7 @@ def test_the_state_stands_for_the_widest_interest() -> None:
     entry, _ = entry_of((DECIDED, 50.0), (TERMINAL, 90.0), watch=(TERMINAL, 70.0))
 
     assert (entry.state.until, entry.state.deadline) == (DECIDED, 90.0)
-    assert [entry.first_end(now) for now in (0, 50, 90)] == [50.0, 90.0, math.inf]
+    assert [entry.first_end(now) for now in (0, 50, 70, 90)] == [50.0, 70.0, 90.0, math.inf]
     assert entry.is_wanted
     assert not entry_of((TERMINAL, 1.0))[0].delivers
 
@@ -133,3 +133,12 @@ def test_a_group_is_over_when_nothing_is_missing_or_with_an_error() -> None:
     failed = Group(1)
     failed.fail(ConfigurationError("no"))
     assert failed.is_over
+
+
+def test_an_answer_that_is_there_outlasts_what_goes_wrong_then() -> None:
+    group = Group(1)
+    group.give(DeadlinePassed(token="t"))
+    group.fail(ConfigurationError("too late"))
+
+    assert group.is_over
+    assert group.error is None

@@ -11,7 +11,7 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from identomat_async._budget import RateBudget
-from identomat_async._polling._courier import Courier, Handler
+from identomat_async._polling._courier import Courier, Handler, is_handling
 from identomat_async._polling._desk import Desk, Terms, spread
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._entry import Entry, Group, Waiter
@@ -240,7 +240,8 @@ class Core:
         if self._form == "service":
             self._grace = grace
             self._end.set()
-            await self._ended.wait()
+            if not is_handling(self.outbox):  # which would wait for itself
+                await self._ended.wait()
 
     def close(self) -> None:
         """End everything that goes on."""

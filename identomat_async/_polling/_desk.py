@@ -163,8 +163,9 @@ class Desk:
         self._mind_the_rate()
 
     def _join(self, entry: Entry, state: PollState) -> None:
-        review = state.review
+        review, watched = state.review, state.watched
         if entry.delivers:
+            watched = entry.state.watched
             entry.until = stricter(entry.until, state.until)
             entry.deadline = max(entry.deadline, state.deadline)
             review = max(entry.state.review, review)
@@ -172,8 +173,11 @@ class Desk:
             entry.delivers = True
             entry.until, entry.deadline = state.until, state.deadline
             self.watching += 1
+            # Those who wait for it may have longer.
+            self._roster.put(entry, min(entry.due, max(state.deadline, state.watched)))
+            self._engine.wake()
         reference = entry.state.reference if state.reference is None else state.reference
-        entry.state = attrs.evolve(entry.state, reference=reference, review=review)
+        entry.state = attrs.evolve(entry.state, reference=reference, review=review, watched=watched)
         entry.widen()
 
     def _first_look(self, state: PollState) -> float:

@@ -231,7 +231,16 @@ class Engine:
         self._busy.discard(worker)
         self._idle[worker] = None
         self.wake()
-        await worker.event.wait()
+        try:
+            await worker.event.wait()
+        except BaseException:
+            # Cancelled, perhaps in the very moment in which it was given a session.
+            self._idle.pop(worker, None)
+            if worker.entry is not None:
+                entry, worker.entry = worker.entry, None
+                self._give_places_back()
+                self._put_back(entry)
+            raise
 
     async def _look(self, worker: _Worker, entry: Entry) -> None:
         try:
@@ -242,9 +251,7 @@ class Engine:
                     break
         except BaseException:
             # Cancelled: the session stays due.
-            entry.is_asked = False
-            if self.roster.has(entry):
-                self.roster.put(entry, self.now())
+            self._put_back(entry)
             raise
 
     async def _ask(self, worker: _Worker, entry: Entry) -> bool:
@@ -271,9 +278,13 @@ class Engine:
         if not self.source.pause.remaining():
             return False
         self._give_places_back()
-        entry.is_asked = False
-        self.roster.put(entry, self.now())
+        self._put_back(entry)
         return True
+
+    def _put_back(self, entry: Entry) -> None:
+        entry.is_asked = False
+        if self.roster.has(entry):
+            self.roster.put(entry, self.now())
 
     async def _claim_places(self) -> None:
         claimed: list[RateBudget] = []

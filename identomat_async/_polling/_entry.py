@@ -49,9 +49,10 @@ class Group:
             self.event.set()
 
     def fail(self, error: IdentomatError) -> None:
-        """End the wait for all sessions with one error."""
-        self.error = error
-        self.event.set()
+        """End the wait with one error, unless there is nothing left to wait for."""
+        if self.missing:
+            self.error = error
+            self.event.set()
 
 
 class Waiter:
@@ -128,6 +129,8 @@ class Entry:
         """Return the first deadline after *now* that anybody has, infinity if none."""
         ends_at = [waiter.deadline for waiter in self.waiters]
         ends_at.append(self.state.ends_at)
+        if self.delivers:
+            ends_at.append(self.state.ends_at_for(self.until, self.deadline))
         return min((at for at in ends_at if not is_over(at, now)), default=float("inf"))
 
     def _untils(self) -> Iterable[Until]:

@@ -125,6 +125,7 @@ class Day:
             rate=self.budget,
             deadline=DEADLINE,
             review=self.review,
+            grace=12 * HOUR,  # the faults are random: a dozen in a row are no outage
             **keywords,
         )
 
@@ -201,7 +202,7 @@ def judge(one: Life, outcome: Outcome, review: float) -> None:
         review_began = one.statuses[1][0] if len(one.statuses) > 1 else math.inf
         in_review = outcome.status is SessionStatus.MANUAL_CHECK
         end = review_began + review if in_review else one.begun + DEADLINE
-        assert end - 0.01 <= looked < end + HOUR
+        assert end - 0.01 <= looked < end + 3 * HOUR
 
 
 def delays(day: Day, is_settled: Callable[[Life], bool]) -> list[float]:
@@ -216,7 +217,7 @@ def delays(day: Day, is_settled: Callable[[Life], bool]) -> list[float]:
 @pytest.mark.parametrize(
     ("sessions", "hours", "wait"),
     [
-        pytest.param(1_000, 2, wait_person(every=30, review=900), id="two-hours"),
+        pytest.param(1_000, 2, wait_person(every=60, review=1200), id="two-hours"),
         pytest.param(
             10_000,
             24,
@@ -235,8 +236,8 @@ async def test_every_session_of_a_day_comes_to_its_one_true_outcome(source, sess
 
     day.judge()
     day.judge_load()
-    assert max(delays(day, lambda one: one.kind == "quick")) < 400
-    assert max(delays(day, lambda one: one.until is Until.DECIDED)) < 3600
+    assert max(delays(day, lambda one: one.kind == "quick")) < 600
+    assert max(delays(day, lambda one: one.until is Until.DECIDED)) < 3 * HOUR
     assert {type(outcome) for _, outcome in day.outcomes} == {
         Settled,
         DeadlinePassed,

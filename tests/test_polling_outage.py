@@ -285,3 +285,7 @@ async def test_people_s_times_are_kept_for_the_next_schedule(source):
     assert len(durations.censored) == 30
     assert all(seconds == pytest.approx(300, abs=5) for seconds in durations.censored)
     assert repr(durations) == "<Durations of 30 sessions, and 30 undecided>"
+
+
+def test_a_poller_is_made_outside_an_event_loop(source):
+    assert len(ResultPoller(source)) == 0

@@ -26,6 +26,7 @@ _BUSY_WAIT = 0.05
 _LEAST_SLEEP = 0.001
 # A budget bears a start that is a little late: so its places are waited for in batches.
 _BATCH = TIMER_SLACK / 3
+_UNHELD = 1000
 # How often the demand is weighed against the rate.
 _WEIGHING = 1.0
 
@@ -68,7 +69,7 @@ class Engine:
     _busy: dict[_Worker, None] = attrs.field(factory=dict)
     _clock: Clock | None = None
     _changed: anyio.Event = attrs.field(factory=anyio.Event)
-    _scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
+    _scope: anyio.CancelScope | None = None
     _weighed: float = -math.inf
     _is_roused: bool = False
     _alarm: float = math.inf
@@ -116,8 +117,7 @@ class Engine:
 
     def unblock(self) -> None:
         """Go on with the sessions that were held back for a slow consumer."""
-        self.roster.unhold()
-        self.wake()
+        self._changed.set()
 
     def wake(self) -> None:
         """Have the scheduler look again if somebody comes up before it means to."""
@@ -132,7 +132,7 @@ class Engine:
         self.learner.halt.reset()
         try:
             async with task_group() as tasks:
-                tasks.start_soon(self._run)
+                tasks.start_soon(self._run, self._scope)
                 try:
                     yield tasks
                 finally:
@@ -151,10 +151,11 @@ class Engine:
 
     def stop(self) -> None:
         """Look at nothing more in this block."""
-        self._scope.cancel()
+        if self._scope is not None:
+            self._scope.cancel()
 
-    async def _run(self) -> None:
-        with self._scope:
+    async def _run(self, scope: anyio.CancelScope) -> None:
+        with scope:
             try:
                 async with task_group() as self._tasks:
                     await self._schedule()
@@ -173,6 +174,9 @@ class Engine:
             while (waiter := self.limits.pop(now)) is not None:
                 self.learner.let_go(waiter, now)
             self._mind_pauses(now)
+            if self.roster.held and not self.is_blocked():
+                # A few at a time: a hundred thousand would hold the event loop up.
+                self.roster.unhold(_UNHELD)
             self._rouse(now)
             delay = max(self._delay(now), _LEAST_SLEEP)
             self._alarm = now + delay
@@ -184,6 +188,8 @@ class Engine:
         if due <= now:
             # Somebody is due and was not taken: what is it that holds everybody up?
             due = max(self._opens_at(now), *(self._opens_for(each, now) for each in self.budgets))
+        if self.roster.held and not self.is_blocked():
+            return 0.0
         oldest = next(iter(self._busy)).began if self._busy else math.inf
         return min(due, oldest + self.source.timeout, self.limits.next_due()) - now
 
@@ -299,9 +305,7 @@ class Engine:
                     break
         except BaseException:
             # Cancelled: the session stays due.
-            entry.place = None
-            if self.roster.has(entry):
-                self.roster.put(entry, self.now())
+            self._put_back(entry)
             raise
 
     async def _ask(self, worker: _Worker, entry: Entry, now: float) -> bool:
@@ -331,9 +335,13 @@ class Engine:
         if self.source.pause.until <= now - self.clock.offset:
             return False
         self._give_places_back()
-        entry.place = None
-        self.roster.put(entry, now)
+        self._put_back(entry)
         return True
+
+    def _put_back(self, entry: Entry) -> None:
+        entry.place = None
+        if self.roster.has(entry):
+            self.roster.put(entry, self.now())
 
     def _mind_pauses(self, now: float) -> None:
         remaining = self.source.pause.remaining()

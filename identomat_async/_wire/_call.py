@@ -21,7 +21,7 @@ from identomat_async._model._status import SessionStatus
 from identomat_async._pause import JITTER, Pause
 from identomat_async._wire._files import Sink
 from identomat_async._wire._protocol import RESULT, Endpoint, Operation, WireRequest
-from identomat_async._wire._replies import Reply, check, read
+from identomat_async._wire._replies import Reply, check, check_session, read
 from identomat_async._wire._retry import (
     LONGEST_ASKED_WAIT,
     Quota,
@@ -135,13 +135,14 @@ class Caller:
         self.check_usable()
         operation = RESULT
         request = self.endpoint.request(operation, {"session_token": token})
+        document = result_of(token, operation)
         del token
         started = anyio.current_time()
         failure: IdentomatError | None = None
         with self._until_closed():
             try:
                 reply = await self.attempt(operation, request, fresh=fresh)
-                return result_in(reply) if fresh else read(reply.body, operation, read_status)
+                return document(reply) if fresh else read(reply.body, operation, read_status)
             except IdentomatError as error:
                 failure = error
         raise _bare(failure or _closed(), operation, attempts=1, since=started)
@@ -270,11 +271,17 @@ def _bare(
     return error.with_traceback(None)
 
 
-def result_in(reply: Reply) -> SessionResult:
-    """Return the document in *reply*, with its signature as it came."""
-    values = reply.values(b"authorization")
-    signature = values[0].decode("latin-1") if values else None
-    return read(reply.body, RESULT, lambda body: decode_result(body, signature=signature))
+def result_of(token: str, operation: Operation) -> Callable[[Reply], SessionResult]:
+    """Return what reads the document of a session, with its signature as it came."""
+
+    def decode(reply: Reply) -> SessionResult:
+        values = reply.values(b"authorization")
+        signature = values[0].decode("latin-1") if values else None
+        result = read(reply.body, operation, lambda body: decode_result(body, signature=signature))
+        check_session(result.raw, token, operation)
+        return result
+
+    return decode
 
 
 class _Attempts(Generic[T]):
@@ -358,6 +365,8 @@ class _Attempts(Generic[T]):
         if asked_wait(error) > LONGEST_ASKED_WAIT or state.upcoming_sleep >= self._left():
             return True
         cost = self._caller.quota.spend(error)
+        if cost is None:
+            error.reason = error.reason or "quota"
         self._spent += cost or 0
         return cost is None
 

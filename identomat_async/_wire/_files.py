@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
-import anyio
 from anyio.to_thread import run_sync
 
 from identomat_async.errors import ConfigurationError, IdentomatError
@@ -57,8 +56,8 @@ class AtomicFile:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        with anyio.CancelScope(shield=True):
-            await run_sync(self._discard)
+        # No thread here either: a task may be cancelled again while it waits for one.
+        self._discard()
 
     async def write(self, chunk: bytes) -> None:
         """Append *chunk*."""
@@ -99,9 +98,21 @@ class AtomicFile:
         self._opened.close()
         Path(self._name).replace(self.path)
         self._name = ""
+        _make_durable(self.path.parent)
 
     def _discard(self) -> None:
         with suppress(OSError):  # the disk is full, which has been said already
             self._opened.close()
         if self._name:
             Path(self._name).unlink(missing_ok=True)
+
+
+def _make_durable(folder: Path) -> None:
+    # The new name is an entry of the folder, which has to reach the disk as well. Where a
+    # folder cannot be opened or synchronised the file is whole all the same.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

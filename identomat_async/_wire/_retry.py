@@ -70,8 +70,9 @@ class RetryPolicy:
         wait: The seconds between them: any tenacity wait strategy.
         quota: Tokens that all calls of a client share. A repeat costs 14 of them (5 when
             throttled), which come back if it succeeds, and each plain success gives 1; so
-            a service that is down is not asked much more than it is called. None: no
-            quota.
+            a service that is down is not asked much more than it is called. The error
+            of a call that was not repeated for want of them has the reason ``"quota"``,
+            unless it has one already. None: no quota.
 
     Raises:
         ConfigurationError: A figure is out of range.

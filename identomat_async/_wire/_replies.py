@@ -320,7 +320,8 @@ def retry_after(reply: Reply) -> float | None:
     Decimal seconds, or an HTTP date less the reply's own ``Date`` (our wall clock where it
     has none). Of several values the largest counts; senseless ones are ignored.
     """
-    since = next(filter(None, map(_http_date, reply.values(b"date"))), reply.received)
+    dates = [date for date in map(_http_date, reply.values(b"date")) if date is not None]
+    since = dates[0] if dates else reply.received
     values = reply.values(b"retry-after")
     asked = [seconds for value in values for seconds in _asked(value, since)]
     return max(asked, default=None)

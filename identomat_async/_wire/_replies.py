@@ -36,6 +36,7 @@ _UNSIGNED_WORDS = {b'"SESSION_NOT_FOUND"', b'"SESSION_INVALID"'}
 _CODE = re.compile(r"[A-Z]{2,32}(_[A-Z0-9]{1,32})*", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?", re.ASCII)
 _LONGEST_DATE = 64
+_LONGEST_HINT = 256
 # With these JSON, web pages and the blanks before them begin, and no image or video.
 PAGE_MARKS = frozenset(bytes([mark]) for mark in b'{["<-0123456789ntf \t\r\n\xef')
 # What caches between here and the service call an answer that they kept from earlier.
@@ -68,6 +69,10 @@ class Reply:
     def values(self, name: bytes) -> list[bytes]:
         """Return the values of every header *name* (lower case)."""
         return [value for key, value in self.headers if key == name]
+
+    def short_values(self, name: bytes) -> list[bytes]:
+        """Return those of 256 bytes at most; what is longer is no hint but an attack."""
+        return [value for value in self.values(name) if len(value) <= _LONGEST_HINT]
 
 
 def check(reply: Reply, operation: Operation, *, secret: bytes | None) -> None:
@@ -106,10 +111,10 @@ def _is_signed(reply: Reply, secret: bytes) -> bool:
 
 
 def _is_cached(reply: Reply) -> bool:
-    ages = [age.strip() for value in reply.values(b"age") for age in value.split(b",")]
+    ages = [age.strip() for value in reply.short_values(b"age") for age in value.split(b",")]
     if any(age.isdigit() and age.strip(b"0") for age in ages):
         return True
-    values = [value for name in _CACHE_HEADERS for value in reply.values(name)]
+    values = [value for name in _CACHE_HEADERS for value in reply.short_values(name)]
     return any(_is_hit(entry) for value in values for entry in value.lower().split(b","))
 
 
@@ -322,7 +327,7 @@ def retry_after(reply: Reply) -> float | None:
     """
     dates = [date for date in map(_http_date, reply.values(b"date")) if date is not None]
     since = dates[0] if dates else reply.received
-    values = reply.values(b"retry-after")
+    values = reply.short_values(b"retry-after")
     asked = [seconds for value in values for seconds in _asked(value, since)]
     return max(asked, default=None)
 

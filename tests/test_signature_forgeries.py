@@ -7,10 +7,11 @@ import json
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import anyio
-import httpx
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
@@ -28,6 +29,9 @@ from identomat_async.errors import (
     SessionNotFoundError,
     SignatureError,
 )
+
+# The library that a client uses in this run.
+httpx: Any = import_module((IdentomatClient.__init__.__kwdefaults__ or {}).get("engine") or "httpx")
 
 # With it the code below has both of the letters that base64 may spell in two ways.
 SECRET = b"invented-secret-10"

@@ -4,13 +4,13 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import attrs
-import httpx
 import pytest
 
 from identomat_async import IdentomatClient, Media, RetryPolicy
@@ -29,6 +29,9 @@ from identomat_async.errors import (
     SessionNotFoundError,
     UnexpectedRedirectError,
 )
+
+# The library that a client uses in this run.
+httpx: Any = import_module((IdentomatClient.__init__.__kwdefaults__ or {}).get("engine") or "httpx")
 
 QUOTA, TOKENS = 500, 100
 LONGEST = RetryPolicy(wait=wait_fault(random=lambda: 1.0), quota=QUOTA)

@@ -135,14 +135,14 @@ class Caller:
         self.check_usable()
         operation = RESULT
         request = self.endpoint.request(operation, {"session_token": token})
-        document = result_of(token, operation)
+        decode = result_of(token, operation) if fresh else _status_in
         del token
         started = anyio.current_time()
         failure: IdentomatError | None = None
         with self._until_closed():
             try:
-                reply = await self.attempt(operation, request, fresh=fresh)
-                return document(reply) if fresh else read(reply.body, operation, read_status)
+                # The reply gets no name: an error keeps this frame and all that it names.
+                return decode(await self.attempt(operation, request, fresh=fresh))
             except IdentomatError as error:
                 failure = error
         raise _bare(failure or _closed(), operation, attempts=1, since=started)
@@ -269,6 +269,10 @@ def _bare(
     error.attempts = attempts
     error.elapsed = anyio.current_time() - since
     return error.with_traceback(None)
+
+
+def _status_in(reply: Reply) -> SessionStatus:
+    return read(reply.body, RESULT, read_status)
 
 
 def result_of(token: str, operation: Operation) -> Callable[[Reply], SessionResult]:

@@ -56,7 +56,7 @@ class AtomicFile:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # No thread here either: a task may be cancelled again while it waits for one.
+        # Not in a thread either: a task that asyncio cancels twice would not get there.
         self._discard()
 
     async def write(self, chunk: bytes) -> None:
@@ -103,8 +103,9 @@ class AtomicFile:
     def _discard(self) -> None:
         with suppress(OSError):  # the disk is full, which has been said already
             self._opened.close()
-        if self._name:
-            Path(self._name).unlink(missing_ok=True)
+        # A thread whose task was cancelled may still be putting it in its place.
+        if name := self._name:
+            Path(name).unlink(missing_ok=True)
 
 
 def _make_durable(folder: Path) -> None:

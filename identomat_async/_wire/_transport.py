@@ -1,6 +1,7 @@
 """The only module that knows the HTTP library, and the only place where a byte moves."""
 
 import hmac
+import logging
 import ssl
 import sys
 import time
@@ -45,8 +46,12 @@ class Progress:
 
     is_sent: bool = False
 
-    async def follow(self, step: str, _: object) -> None:
+    async def follow(self, step: str, facts: dict[str, object]) -> None:
         """Take note of a step of the HTTP library (its ``trace`` extension)."""
+        if not step.endswith(".started"):
+            # What came of it: headers, or an error that quotes the answer. The library
+            # logs it next, at level DEBUG, with what it finds in here.
+            facts.clear()
         if step == "connection.connect_tcp.started":
             self.is_sent = False
         elif step == "http11.send_request_headers.started":
@@ -54,6 +59,11 @@ class Progress:
 
 
 MOST_HEADERS: Final = 200
+_LOGGERS = tuple(
+    logging.getLogger(f"{library}.{part}")
+    for library in ("httpcore", "httpcore2")
+    for part in ("connection", "http11", "proxy", "socks")
+)
 # Servers and load balancers close an idle connection after 60 s at the earliest.
 _KEEPALIVE = 55.0
 # What has arrived and was not read yet comes in no more pieces than this.
@@ -233,6 +243,8 @@ async def exchange(
         "pool": timeout,
     }
     extensions: dict[str, object] = {"timeout": steps, _FRESH: fresh, _PAUSE: pause}
+    if progress is None and any(logger.isEnabledFor(logging.DEBUG) for logger in _LOGGERS):
+        progress = Progress()
     if progress is not None:
         progress.is_sent = True
         extensions |= {"trace": progress.follow, _PROGRESS: progress}

@@ -761,3 +761,22 @@ async def test_watching_and_discarding_for_ever_leaves_nothing_behind(source):
 
     assert len(poller) == 100
     assert grown < 150_000
+
+
+async def test_leaving_a_block_with_everybody_due_starts_nothing_more(source):
+    source.latency = 0.5
+    for name in names(100):
+        source.says(name, "in_progress")
+
+    async def poll() -> None:
+        async with ResultPoller(source, rate=None, wait=wait_fixed(0.5)) as poller:
+            await poller.watch_many(names(100))
+            await anyio.sleep(1e9)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(poll)
+        await anyio.sleep(10)
+        looks = len(source.looks)
+        tasks.cancel_scope.cancel()
+
+    assert len(source.looks) - looks <= 1

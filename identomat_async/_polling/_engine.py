@@ -72,6 +72,7 @@ class Engine:
     _scope: anyio.CancelScope | None = None
     _weighed: float = -math.inf
     _is_roused: bool = False
+    _is_ending: bool = False
     _alarm: float = math.inf
     _is_paused_for: bool = False
 
@@ -128,6 +129,7 @@ class Engine:
     async def hosted(self) -> AsyncGenerator[TaskGroup]:
         """Look at sessions as they come due for the length of a block."""
         self.is_running, self.stopped = True, anyio.Event()
+        self._is_ending = False
         self._scope = anyio.CancelScope()
         self.learner.halt.reset()
         try:
@@ -136,6 +138,7 @@ class Engine:
                 try:
                     yield tasks
                 finally:
+                    self._is_ending = True
                     tasks.cancel_scope.cancel()
         finally:
             self.is_running = False
@@ -152,6 +155,7 @@ class Engine:
     def stop(self) -> None:
         """Look at nothing more in this block."""
         if self._scope is not None:
+            self._is_ending = True
             self._scope.cancel()
 
     async def _run(self, scope: anyio.CancelScope) -> None:
@@ -244,7 +248,12 @@ class Engine:
 
     def _rouse(self, now: float) -> None:
         """Have one more worker look if somebody is due; it will rouse the next."""
-        if self._is_roused or self.roster.agenda.next_due() > now or not self._is_open(now):
+        if (
+            self._is_roused
+            or self._is_ending
+            or self.roster.agenda.next_due() > now
+            or not self._is_open(now)
+        ):
             return
         self._is_roused = True
         if self._idle:
@@ -275,7 +284,8 @@ class Engine:
     async def _serve(self, worker: _Worker) -> None:
         while True:
             now = self.now()
-            entry = None if worker.scope.cancel_called else self._take(now)
+            is_ending = self._is_ending or worker.scope.cancel_called
+            entry = None if is_ending else self._take(now)
             if entry is None:
                 await self._rest(worker)
                 continue
@@ -304,7 +314,8 @@ class Engine:
                 if self._is_paused(entry, now):
                     break
         except BaseException:
-            # Cancelled: the session stays due.
+            # Cancelled: the session stays due. If all are, nobody is to be roused for it.
+            self._is_ending |= not worker.scope.cancel_called
             self._put_back(entry)
             raise
 

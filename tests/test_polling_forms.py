@@ -771,7 +771,7 @@ async def test_leaving_a_block_with_everybody_due_starts_nothing_more(source):
     async def poll() -> None:
         async with ResultPoller(source, rate=None, wait=wait_fixed(0.5)) as poller:
             await poller.watch_many(names(100))
-            await anyio.sleep(1e9)
+            await anyio.sleep_forever()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(poll)

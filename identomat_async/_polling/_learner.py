@@ -98,7 +98,7 @@ class Learner:
         error = answer if isinstance(answer, IdentomatError) else None
         self.tally.ended(error, now + elapsed)
         self._judge_account(error, now)
-        self._judge_service(error, now + elapsed)
+        self._judge_service(error, now + elapsed, elapsed)
         if not self.roster.has(entry):
             return False
         before = entry.state
@@ -165,8 +165,10 @@ class Learner:
         self.hub.tell(Resumed())
         _logger.info("polling goes on")
 
-    def _judge_service(self, error: IdentomatError | None, now: float) -> None:
-        change = self.outage.ended(now, failed=_is_outage(error), usual=self._usual)
+    def _judge_service(self, error: IdentomatError | None, now: float, elapsed: float) -> None:
+        change = self.outage.ended(
+            now, failed=_is_outage(error), elapsed=elapsed, usual=self._usual
+        )
         if change == "down":
             self.paused("outage", None)
         elif change == "up":

@@ -41,6 +41,7 @@ _LONGEST_HINT = 256
 PAGE_MARKS = frozenset(bytes([mark]) for mark in b'{["<-0123456789ntf \t\r\n\xef')
 # What caches between here and the service call an answer that they kept from earlier.
 _CACHE_HEADERS = (b"x-cache", b"x-cache-status", b"cf-cache-status", b"cache-status")
+_HINTS = frozenset((b"age", *_CACHE_HEADERS))
 _KEPT = (b"hit", b"stale", b"updating", b"revalidated")
 _TOKEN_MEMBERS = ("session_token", "sessionToken", "sessionId", "token")
 
@@ -111,6 +112,8 @@ def _is_signed(reply: Reply, secret: bytes) -> bool:
 
 
 def _is_cached(reply: Reply) -> bool:
+    if _HINTS.isdisjoint(name for name, _ in reply.headers):  # nearly always
+        return False
     ages = [age.strip() for value in reply.short_values(b"age") for age in value.split(b",")]
     if any(age.isdigit() and age.strip(b"0") for age in ages):
         return True

@@ -261,7 +261,7 @@ class Desk:
         return now + gap if now + gap < deadline else max(now, deadline)
 
     def _mind_the_rate(self, now: float) -> None:
-        rate = self._engine.rate
+        rate = self._engine.gates.rate
         span = self.terms.ends_at(None, now) - now
         if rate is None or not math.isfinite(span):
             return

@@ -12,7 +12,7 @@ from identomat_async._polling._failures import FailureLog
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._hub import Hub, known
 from identomat_async._polling._outage import Outage
-from identomat_async._polling._outcomes import Outcome
+from identomat_async._polling._outcomes import IN_PROGRESS, Outcome
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import (
@@ -280,6 +280,8 @@ def _ends_something(entry: Entry, then: Step, status: SessionStatus, now: float)
     # (*then*) nor for another.
     assert isinstance(then, Pending)  # noqa: S101 - a bare status is never an outcome
     is_end = then.state.fresh and then.delay == 0
+    if status is IN_PROGRESS and entry.waiter is None:
+        return is_end  # nearly always, and then the widest interest is the only one
     return is_end or entry.is_settled_by(status) or entry.is_late_for_anybody(then.state, now)
 
 

@@ -139,7 +139,7 @@ class Caller:
         """
         if self.is_closed:
             raise _closed()
-        request = self.endpoint.request(RESULT, {"session_token": token})
+        request = self.endpoint.look(token)
         decode = result_of(token, RESULT) if fresh else _status_in
         del token
         started = anyio.current_time()

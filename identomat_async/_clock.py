@@ -1,11 +1,13 @@
 """What time it is: set like a wall clock, measured like a stop watch."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import anyio
+from anyio.lowlevel import current_token
 
 from identomat_async.errors import ConfigurationError
 
@@ -27,6 +29,12 @@ def suspended() -> float:
     return 0.0 if boot is None else max(0.0, time.clock_gettime(boot) - time.monotonic())
 
 
+def _reader() -> Callable[[], float]:
+    # anyio asks each time what event loop this is, and that costs more than the time.
+    loop = current_token().native_token
+    return loop.time if isinstance(loop, asyncio.AbstractEventLoop) else anyio.current_time
+
+
 class Clock:
     """
     Seconds since the epoch that nobody can set back.
@@ -43,17 +51,18 @@ class Clock:
         offset: What is added to the event loop's time.
     """
 
-    __slots__ = ("_asleep", "_slept", "_stamp", "offset")
+    __slots__ = ("_asleep", "_read", "_slept", "_stamp", "offset")
 
     def __init__(self, asleep: Callable[[], float] = suspended) -> None:
         self._asleep = asleep
         self._slept = asleep()
         self._stamp = -math.inf
-        self.offset = time.time() - anyio.current_time()
+        self._read = _reader()
+        self.offset = time.time() - self._read()
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
-        return anyio.current_time() + self.offset
+        return self._read() + self.offset
 
     def stamp(self) -> float:
         """Return the time to be kept: one object for all that come within a millisecond."""

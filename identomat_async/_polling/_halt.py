@@ -52,10 +52,15 @@ class Halt:
         self._next = now + self._gap if self.probes and not is_closed else math.inf
         return True
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether there is nothing that an answer could set right."""
+        return not (self.error is not None or self._forgeries or self._refusals)
+
     def answered(self) -> bool:
         """Count an answered look; True if with this one the account is accepted again."""
         was_halted = self.error is not None
-        if was_halted or self._forgeries or self._refusals:
+        if not self.is_calm:
             self.reset()
         return was_halted
 

@@ -7,7 +7,7 @@ import attrs
 
 from identomat_async._polling._agenda import Agenda
 from identomat_async._polling._demand import Demand
-from identomat_async._polling._entry import Entry
+from identomat_async._polling._entry import ASKED, Entry
 from identomat_async._polling._waiting import Waiter
 
 
@@ -33,8 +33,9 @@ class Roster:
 
     def put(self, entry: Entry, due: float) -> None:
         """Have a session looked at next at *due*, unless a look at it is under way."""
-        self.held.pop(entry.state.token, None)
-        if not entry.is_asked:
+        if self.held:
+            self.held.pop(entry.state.token, None)
+        if entry.place is not ASKED:
             entry.due = due
             self.agenda.put(entry, due)
 

@@ -168,6 +168,23 @@ def step(
     return confirming(state, status, now)
 
 
+def open_for(
+    state: PollState, *, policy: PollPolicy, now: float, load: Load = NO_LOAD
+) -> float | None:
+    """
+    Return the delay to the next look if a look at *now* said that the session is in progress.
+
+    It is what `step` comes to, which then changes nothing but the status and the count;
+    None if there is more to it. Asked at nearly every look, it has no room for detours.
+    """
+    is_plain = state.trouble is None and not state.early and not state.fresh
+    if not is_plain or not isinstance(policy.wait, wait_person):
+        return None
+    gap = policy.wait.gap(now - state.begun, stretch=load.stretch)
+    delay = max(gap * _jittered(policy), FLOOR)
+    return delay if delay < state.deadline - now else None
+
+
 def confirming(state: PollState, status: SessionStatus, now: float) -> Pending:
     """Ask for the document at once: a kept connection gave a *status* that would end it."""
     return Pending(state=_answered(state, status, now, fresh=True), delay=0.0)

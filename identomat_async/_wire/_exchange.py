@@ -98,11 +98,11 @@ async def _read(
     response: Any, operation: Operation, secret: bytes | None, sink: Sink | None
 ) -> Reply:
     stream = response.stream
-    chunks: AsyncIterator[bytes] | None = None
+    chunks: AsyncIterator[bytes] = aiter(stream)
     try:
         headers = [(name.lower(), value) for name, value in response.headers.raw]
         _check_headers(headers, operation)
-        received, chunks = time.time(), aiter(stream)
+        received = time.time()
         if sink is None:
             body = await _collect(chunks, operation, operation.cap)
             return Reply(status=response.status_code, headers=headers, body=body, received=received)

@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, RetryCallState
 from tenacity.wait import wait_base
 
 from identomat_async._budget import RateBudget
-from identomat_async._clock import Deadline, deadline_at
+from identomat_async._clock import Deadline, LoopTime, deadline_at
 from identomat_async._home import Home
 from identomat_async._model._codec import decode_result, read_status
 from identomat_async._model._result import SessionResult
@@ -86,6 +86,7 @@ class Caller:
     is_closed: bool = attrs.field(default=False, init=False)
     guards: set[anyio.CancelScope] = attrs.field(factory=set, init=False)
     _looks: int = attrs.field(default=0, init=False)
+    _time: LoopTime = attrs.field(factory=LoopTime, init=False)
     _under_way: set[anyio.CancelScope] = attrs.field(factory=set, init=False)
     _settled: anyio.Event | None = attrs.field(default=None, init=False)
 
@@ -142,7 +143,7 @@ class Caller:
         request = self.endpoint.look(token)
         decode = result_of(token, RESULT) if fresh else _status_in
         del token
-        started = anyio.current_time()
+        started = self._time()
         self._looks += 1
         try:
             # The reply gets no name: an error keeps this frame and all that it names.

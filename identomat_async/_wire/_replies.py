@@ -139,7 +139,10 @@ def _check_content(reply: Reply, operation: Operation) -> None:
 
 def content_type_of(reply: Reply) -> str:
     """Return the content type in lower case, empty when there is none."""
-    return next(iter(reply.values(b"content-type")), b"").decode("latin-1").lower()
+    for name, value in reply.headers:
+        if name == b"content-type":
+            return value.decode("latin-1").lower()
+    return ""
 
 
 def is_text(reply: Reply) -> bool:

@@ -12,6 +12,7 @@ from statistics import median
 import attrs
 
 from benchmarks._child import Child, child
+from benchmarks._picture import picture
 from benchmarks._report import Gate, judge, options, plottable, show
 from benchmarks._rounds import Round, ratio, take_turns, typical
 from benchmarks._scheduled import LATER
@@ -100,20 +101,15 @@ def run(arguments: Sequence[str]) -> int:
 
 def draw(late: Mapping[str, Sequence[float]], file: Path) -> None:
     """Draw how late polls were."""
-    import matplotlib as mpl  # noqa: PLC0415 - wanted for pictures only
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     most = max(percentile(each, 0.999) for each in late.values()) * 1000
-    for name, each in late.items():
-        label = f"{name}: p99 {percentile(each, 0.99) * 1000:.1f} ms"
-        axes.hist([1000 * one for one in each], bins=60, range=(0, most), alpha=0.6, label=label)
-    axes.set(xlabel="lateness of a poll, ms", ylabel="polls", title="When due polls begin")
-    axes.legend()
-    figure.savefig(file, dpi=120)
-    plt.close(figure)
+    with picture(file) as axes:
+        for name, each in late.items():
+            label = f"{name}: p99 {percentile(each, 0.99) * 1000:.1f} ms"
+            axes.hist(
+                [1000 * one for one in each], bins=60, range=(0, most), alpha=0.6, label=label
+            )
+        axes.set(xlabel="lateness of a poll, ms", ylabel="polls", title="When due polls begin")
+        axes.legend()
 
 
 def _rows(

@@ -12,8 +12,8 @@ from identomat_async.errors import ConfigurationError
 
 # An event loop may be so many seconds late; the places it missed are then made up for.
 # Going by a little less than the rate pays for that: over a second it is never exceeded.
-TIMER_SLACK = 0.02
-_PACE = 0.98
+TIMER_SLACK = 0.015
+_PACE = 0.985
 _HIGHEST = 1e9
 
 

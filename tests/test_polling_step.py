@@ -21,7 +21,8 @@ from identomat_async._polling._outcomes import (
     Settled,
     Until,
 )
-from identomat_async._polling._schedule import FLOOR, wait_person
+from identomat_async._polling._person import wait_person
+from identomat_async._polling._schedule import FLOOR
 from identomat_async._polling._state import Doubt, PollState, Trouble
 from identomat_async._polling._step import (
     TOLERANCE,

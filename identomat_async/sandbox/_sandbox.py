@@ -9,9 +9,11 @@ from starlette.types import ASGIApp
 
 from identomat_async.errors import ConfigurationError
 from identomat_async.sandbox._asgi import ROOT, Desk, ErrorStatuses, build_app
+from identomat_async.sandbox._front import Front
+from identomat_async.sandbox._front_server import FrontServer
 from identomat_async.sandbox._refusal import Refusal
 from identomat_async.sandbox._script import Life, Script, random_life
-from identomat_async.sandbox._server import SandboxServer
+from identomat_async.sandbox._server import PlainServer, SandboxServer
 from identomat_async.sandbox._service import Service, Truth, loop_time
 from identomat_async.sandbox._setup import read_setup
 from identomat_async.sandbox._transport import InProcessTransport
@@ -161,7 +163,12 @@ class Sandbox:
         return InProcessTransport(self.app)
 
     def serve(
-        self, *, host: str = "127.0.0.1", port: int = 0, public: bool = False
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        public: bool = False,
+        front: Front | None = None,
     ) -> SandboxServer:
         """
         Serve over real sockets, from a thread, for the length of a block.
@@ -170,13 +177,19 @@ class Sandbox:
             host: An address of this machine.
             port: The port; 0 takes a free one.
             public: Allows a *host* that others can reach.
+            front: What goes wrong on the way; None for nothing.
 
         Raises:
             ConfigurationError: The host is not a loopback one, or the port is taken; the
                 latter when the block is entered.
         """
         return SandboxServer(
-            self.app, host=host, port=port, public=public, on_start=self._use_real_time
+            lambda: PlainServer(self.app) if front is None else FrontServer(self._desk, front),
+            host=host,
+            port=port,
+            public=public,
+            tls=front is not None and front.ssl_context is not None,
+            on_start=self._use_real_time,
         )
 
     def script(

@@ -77,6 +77,11 @@ class SandboxServer:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self._scheme}://{host}:{self.port}{ROOT}"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether nobody but this machine can reach it."""
+        return _is_loopback(self.host)
+
     def __repr__(self) -> str:
         return f"<SandboxServer {self.base_url}>"
 

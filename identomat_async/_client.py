@@ -21,6 +21,7 @@ from identomat_async._wire._protocol import (
     checked_base_url,
     origin_of,
 )
+from identomat_async._wire._proxy import checked_proxy
 from identomat_async._wire._retry import RetryPolicy
 from identomat_async._wire._secret import Secret
 from identomat_async._wire._setup import (
@@ -34,6 +35,7 @@ from identomat_async._wire._setup import (
     checked_timeout,
     transport_of,
 )
+from identomat_async._wire._transport import Engine, library
 from identomat_async.events import Observer
 
 
@@ -62,10 +64,14 @@ class IdentomatClient(Methods):
             share with other clients and pollers. None: no ceiling.
         max_connections: The most connections at a time.
         ssl_context: For TLS; by default certificates are checked against certifi's list,
-            TLS 1.2 or later.
-        transport: An httpx transport, or a function that makes one and is called once per
-            connection. A single transport cannot give fresh connections; one warning
-            says so.
+            TLS 1.2 or later. One that checks no certificate or name is refused.
+        proxy: The URL of a proxy, with user and password if it wants them; nothing in the
+            environment makes a client use one. ``https://`` speaks TLS with it, and
+            ``socks5://`` needs the package socksio.
+        engine: The HTTP library: ``"httpx"``, or ``"httpx2"`` with the extra of that name.
+        transport: A transport of that library, or a function that makes one and is called
+            once per connection. A single transport cannot give fresh connections; one
+            warning says so. It takes the place of *ssl_context* and *proxy*.
         observers: Functions that are called with every event of the pollers that
             `wait` and `wait_all` use.
 
@@ -87,13 +93,16 @@ class IdentomatClient(Methods):
         rate: float | RateBudget | None = None,
         max_connections: int = 100,
         ssl_context: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+        engine: Engine = "httpx",
         transport: AnyTransport | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
         key = Secret(company_key)
         secret = None if secret_key is None else Secret(secret_key)
+        way = None if proxy is None else Secret(proxy)
         # An error below keeps this frame, and an error tracker sends what is in it.
-        del company_key, secret_key
+        del company_key, secret_key, proxy
         endpoint = Endpoint(
             company_key=key,
             secret_key=secret,
@@ -102,7 +111,9 @@ class IdentomatClient(Methods):
         )
         origin = endpoint.base_url if widget_origin is None else widget_origin
         limit = checked_max_connections(max_connections)
+        http = library(engine)
         caller = Caller(
+            library=http,
             endpoint=endpoint,
             timeout=checked_timeout(timeout),
             deadline=None if deadline is None else seconds(deadline, name="deadline"),
@@ -110,7 +121,12 @@ class IdentomatClient(Methods):
             budget=budget_of(rate, max_connections=limit),
             max_connections=limit,
             transport=transport_of(
-                transport, ssl_context=ssl_context, endpoint=endpoint, max_connections=limit
+                transport,
+                library=http,
+                ssl_context=ssl_context,
+                proxy=None if way is None else checked_proxy(way),
+                endpoint=endpoint,
+                max_connections=limit,
             ),
         )
         origin = origin_of(checked_base_url(origin, name="widget_origin"))

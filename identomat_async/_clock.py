@@ -18,6 +18,7 @@ _LONGEST = 1e14
 
 # What is less than this is only two clocks that are not read at the same moment.
 _NAP = 1.0
+_MOMENT = 0.001
 
 
 def suspended() -> float:
@@ -42,16 +43,24 @@ class Clock:
         offset: What is added to the event loop's time.
     """
 
-    __slots__ = ("_asleep", "_slept", "offset")
+    __slots__ = ("_asleep", "_slept", "_stamp", "offset")
 
     def __init__(self, asleep: Callable[[], float] = suspended) -> None:
         self._asleep = asleep
         self._slept = asleep()
+        self._stamp = -math.inf
         self.offset = time.time() - anyio.current_time()
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
         return anyio.current_time() + self.offset
+
+    def stamp(self) -> float:
+        """Return the time to be kept: one object for all that come within a millisecond."""
+        now = self.now()
+        if not 0 <= now - self._stamp < _MOMENT:
+            self._stamp = now
+        return self._stamp
 
     def wake(self) -> None:
         """Add the time for which the machine was suspended; call this now and then."""

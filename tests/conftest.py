@@ -15,7 +15,7 @@ from tenacity import wait_exponential
 from tenacity.wait import wait_base
 from trio.testing import MockClock
 
-from identomat_async import RateBudget, SessionResult, SessionStatus
+from identomat_async import IdentomatClient, RateBudget, SessionResult, SessionStatus
 from identomat_async._home import Home
 from identomat_async._pause import Pause
 from identomat_async.events import Event
@@ -25,6 +25,35 @@ hypothesis.settings.register_profile(
     "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engine",
+        choices=["httpx", "httpx2"],
+        default="httpx",
+        help="the HTTP library that a client uses unless a test names one",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Before any test module is imported: some make transports of that library.
+    IdentomatClient.__init__.__kwdefaults__["engine"] = config.getoption("--engine")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    engine = config.getoption("--engine")
+    why = "; tests/test_wire_shapes.py is left out, since respx sees httpx alone" * (
+        engine != "httpx"
+    )
+    return f"engine: {engine}{why}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--engine") != "httpx":
+        left_out = [item for item in items if item.path.name == "test_wire_shapes.py"]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
@@ -76,6 +105,7 @@ class FakeSource:
         self.budget: RateBudget | None = None
         self.pause = Pause()
         self.home = Home("client")
+        self.guards: set[anyio.CancelScope] = set()
         self.source = self
         self.latency = 0.0
         self.looks: list[tuple[float, str, bool]] = []

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
 import pytest
 
 from identomat_async import (
@@ -24,6 +23,7 @@ from identomat_async import (
     Settled,
     Until,
 )
+from identomat_async._wire._transport import library
 from identomat_async.errors import (
     AuthenticationError,
     ClientClosedError,
@@ -36,6 +36,9 @@ from identomat_async.errors import (
     WaitTimeoutError,
 )
 from identomat_async.sandbox import Sandbox, Script
+
+# The library that a client uses in this run.
+httpx: Any = library(IdentomatClient.__init__.__kwdefaults__["engine"]).http
 
 ONCE = RetryPolicy(attempts=1)
 
@@ -290,7 +293,7 @@ CANARY = "canary"
         ({"max_connections": True}, "max_connections must be a whole number"),
         ({"max_connections": 2.5}, "max_connections must be a whole number"),
         ({"ssl_context": True}, "ssl_context must be an ssl.SSLContext"),
-        ({"transport": CANARY}, "transport must be an httpx transport"),
+        ({"transport": CANARY}, "transport must be an httpx2? transport"),
         ({"observers": [CANARY]}, "observers must be a list of functions"),
         ({"observers": print}, "observers must be a list of functions"),
     ],
@@ -394,7 +397,7 @@ def test_a_factory_is_taken_without_a_word() -> None:
 )
 async def test_a_factory_that_makes_no_transport_is_told_so(make: Any) -> None:
     async with IdentomatClient("k", transport=make) as client:
-        with pytest.raises(ConfigurationError, match="transport= must make an httpx transport"):
+        with pytest.raises(ConfigurationError, match=r"must make an httpx2? transport"):
             await client.begin()
 
 
@@ -485,7 +488,7 @@ def test_a_client_belongs_to_one_event_loop() -> None:
     client = client_of(sandbox)
     anyio.run(client.begin)
 
-    for use in (client.begin, client.aclose, lambda: client.source.look("t", fresh=True)):
+    for use in (client.begin, client.aclose, lambda: client.wait("t")):
         with pytest.raises(ConfigurationError, match="first used in another event loop"):
             anyio.run(use)
 

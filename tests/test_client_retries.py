@@ -6,12 +6,12 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-import httpx
 import pytest
 from tenacity import wait_fixed
 from tenacity.wait import wait_base
 
 from identomat_async import IdentomatClient, RetryPolicy
+from identomat_async._wire._transport import library
 from identomat_async.errors import (
     ApiError,
     ClientClosedError,
@@ -21,6 +21,9 @@ from identomat_async.errors import (
     RequestTimeoutError,
     ServerError,
 )
+
+# The library that a client uses in this run.
+httpx: Any = library(IdentomatClient.__init__.__kwdefaults__["engine"]).http
 
 Said = tuple[int, bytes, dict[str, str]] | Exception
 

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
 import pytest
 from tenacity import wait_none
 
 from identomat_async import IdentomatClient, Media, RetryPolicy
+from identomat_async._wire._transport import library
 from identomat_async.errors import ConfigurationError, IdentomatError
 from identomat_async.sandbox import Sandbox
+
+# The library that a client uses in this run.
+httpx: Any = library(IdentomatClient.__init__.__kwdefaults__["engine"]).http
 
 COMPANY, SECRET, TOKEN, PERSON = "c0mpany-canary", "s3cret-canary", "t0ken-canary", "Anna-canary"
 CANARIES = [

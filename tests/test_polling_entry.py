@@ -7,7 +7,7 @@ import pytest
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._entry import Entry, Group, Waiter, conclude_wait, conclude_watch
+from identomat_async._polling._entry import Entry, conclude_wait, conclude_watch
 from identomat_async._polling._outcomes import (
     DeadlinePassed,
     SessionGone,
@@ -17,6 +17,7 @@ from identomat_async._polling._outcomes import (
 )
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import PollPolicy, Step, step
+from identomat_async._polling._waiting import Group, Member, Waiter
 from identomat_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -34,8 +35,11 @@ def entry_of(
     until, deadline = watch or (TERMINAL, 0.0)
     entry = Entry(PollState(token="t", begun=0, watched=0, until=until, deadline=deadline))
     entry.delivers = watch is not None
-    made = [Waiter(Group(1), until=u, deadline=d, since=10.0) for u, d in waiters]
-    entry.waiters = tuple(made)
+    made: list[Waiter] = [
+        Member(entry, Group(1), until=u, deadline=d, since=10.0) for u, d in waiters
+    ]
+    for waiter in made:
+        entry.add(waiter)
     entry.widen()
     return entry, made
 
@@ -123,13 +127,15 @@ def test_a_session_that_is_gone_is_gone_for_all() -> None:
 
 
 def test_a_group_is_over_when_nothing_is_missing_or_with_an_error() -> None:
+    entry, _ = entry_of((TERMINAL, 1.0))
     group = Group(2)
-    group.give(DeadlinePassed(token="a"))
+    member = Member(entry, group, until=TERMINAL, deadline=1.0, since=0.0)
+    member.give(DeadlinePassed(token="a"))
     assert not group.is_over
-    group.give(DeadlinePassed(token="b"))
+    member.give(DeadlinePassed(token="b"))
     assert group.is_over
     assert list(group.outcomes) == ["a", "b"]
 
     failed = Group(1)
-    failed.fail(ConfigurationError("no"))
+    Member(entry, failed, until=TERMINAL, deadline=1.0, since=0.0).fail(ConfigurationError("no"))
     assert failed.is_over

@@ -7,13 +7,14 @@ from tenacity import wait_fixed
 from identomat_async import events
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._entry import Entry, Group, Waiter
+from identomat_async._polling._entry import Entry
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._learner import Learner
 from identomat_async._polling._outcomes import DeadlinePassed, Outcome, Settled, Until
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import PollPolicy, nudged
+from identomat_async._polling._waiting import Group, Member
 from identomat_async.errors import AuthenticationError, ConnectionFailedError, IdentomatError
 
 APPROVED, REVIEW = SessionStatus.APPROVED, SessionStatus.MANUAL_CHECK
@@ -44,7 +45,7 @@ class Desk:
 
     def join(self, until: Until, deadline: float) -> Group:
         group = Group(1)
-        self.entry.waiters = (Waiter(group, until=until, deadline=deadline, since=0.0),)
+        self.entry.add(Member(self.entry, group, until=until, deadline=deadline, since=0.0))
         self.entry.widen()
         return group
 
@@ -130,7 +131,7 @@ def test_a_waiter_who_goes_on_is_kept() -> None:
     group = desk.join(Until.TERMINAL, 50.0)
     desk.learn(OPEN, 1.0)
 
-    assert desk.entry.waiters
+    assert desk.entry.waiter
     assert not group.outcomes
 
 

@@ -8,7 +8,7 @@ from tenacity import wait_fixed
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._polling._demand import Demand
-from identomat_async._polling._entry import ASKED, Entry, Group, Waiter
+from identomat_async._polling._entry import ASKED, Entry
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._hub import Hub, known
 from identomat_async._polling._outbox import Outbox
@@ -29,6 +29,7 @@ from identomat_async._polling._schedule import wait_person
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import Load
 from identomat_async._polling._tally import Tally
+from identomat_async._polling._waiting import Group, Member
 from identomat_async.errors import (
     AuthenticationError,
     IdentomatError,
@@ -229,8 +230,8 @@ def test_only_known_words_are_shown(status: SessionStatus | None, text: str | No
 def test_a_roster_keeps_who_is_wanted() -> None:
     roster = Roster()
     entry = Entry(PollState(token="t", begun=0, watched=0))
-    waiter = Waiter(Group(1), until=Until.TERMINAL, deadline=9.0, since=0.0)
-    entry.waiters = (waiter,)
+    waiter = Member(entry, Group(1), until=Until.TERMINAL, deadline=9.0, since=0.0)
+    entry.add(waiter)
     roster.add(entry, 5.0)
     assert roster.agenda.pop(5.0) is entry
     roster.hold(entry)

@@ -692,7 +692,7 @@ async def test_a_wait_started_before_the_block_is_served_by_it(source):
                 pass  # pragma: no cover
         async with poller:
             await anyio.sleep(200)
-            assert not poller._core.engine.groups
+            assert not list(poller._core.engine.roster.waiters())
 
 
 async def test_a_cancelled_wait_leaves_the_watch_in_place(source):

@@ -4,15 +4,19 @@ import contextlib
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
-import httpx
 import pytest
 
 from identomat_async import IdentomatClient, Media
 from identomat_async._wire._files import AtomicFile, SinkError
+from identomat_async._wire._transport import library
 from identomat_async.errors import ConfigurationError, MediaNotFoundError
 from identomat_async.sandbox import Sandbox, Script
+
+# The library that a client uses in this run.
+httpx: Any = library(IdentomatClient.__init__.__kwdefaults__["engine"]).http
 
 
 @pytest.fixture

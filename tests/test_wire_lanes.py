@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from identomat_async._wire._lanes import LONGEST_LIFE, MOST_ANSWERS, Lane, Lanes
+from identomat_async._wire._lanes import LONGEST_IDLE, LONGEST_LIFE, MOST_ANSWERS, Lane, Lanes
 from identomat_async.errors import ClientClosedError
 
 
@@ -100,6 +100,53 @@ async def test_a_lane_wears_out_by_answers_and_by_age() -> None:
     lane = await lanes.acquire()
     await anyio.sleep(LONGEST_LIFE)
     assert not lanes.release(lane)
+
+
+async def test_what_nobody_used_for_a_while_is_closed_bit_by_bit() -> None:
+    street = Street()
+    lanes = Lanes(street.make, limit=10)
+    crowd = [await lanes.acquire() for _ in range(5)]
+    for lane in crowd:
+        lanes.release(lane)
+    hot = crowd[-1]
+    opened = list[int]()
+    for _ in range(6):
+        await anyio.sleep(LONGEST_IDLE / 5)
+        assert await lanes.acquire() is hot
+        lanes.release(hot)
+        hot.born = anyio.current_time()
+        opened.append(street.open)
+
+    assert opened == [5, 5, 5, 5, 4, 3]
+
+
+async def test_a_lane_that_stood_idle_for_long_is_not_used_again() -> None:
+    street = Street()
+    lanes = Lanes(street.make, limit=4)
+    for lane in [await lanes.acquire() for _ in range(4)]:
+        lanes.release(lane)
+    await anyio.sleep(LONGEST_IDLE)
+    taken = await lanes.acquire()
+
+    assert (taken.answers, street.made, street.peak) == (0, 5, 4)
+    assert lanes.free == 3
+
+
+def test_what_is_left_is_closed_although_asyncio_cancels_the_closing() -> None:
+    async def main() -> tuple[int, int]:
+        street = Street()
+        street.closing = 0.01
+        lanes = Lanes(street.make, limit=3)
+        for lane in [await lanes.acquire() for _ in range(3)]:
+            lanes.release(lane)
+        closing = asyncio.create_task(lanes.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        return street.open, lanes.free
+
+    assert asyncio.run(main()) == (1, 0)  # the one whose close was interrupted
 
 
 async def test_a_lane_that_cannot_be_made_takes_no_place() -> None:
@@ -248,7 +295,7 @@ async def crowd(lanes: Lanes[Carrier], users: list[User], closes: float) -> None
     users=USERS,
     limit=st.integers(1, 3),
     closes=st.sampled_from([0.3, 100.0]),
-    closing=st.sampled_from([0.0, 0.1]),
+    closing=st.sampled_from([0.0, 0.05]),
 )
 @settings(
     max_examples=60,

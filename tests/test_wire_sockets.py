@@ -519,7 +519,7 @@ async def test_closing_ends_what_is_under_way_and_what_waits() -> None:
         group.start_soon(fail, client.begin)
         await anyio.sleep(0.1)
         group.start_soon(fail, client.begin)
-        group.start_soon(fail, lambda: client.source.look("t", fresh=False))
+        group.start_soon(fail, lambda: client.wait("t"))
         await anyio.sleep(0.05)
         began = time.monotonic()
         await client.aclose()

@@ -1,13 +1,25 @@
 """Bodies that do not end well, without a socket."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
-import httpx
+import anyio
 import pytest
 
 from identomat_async import IdentomatClient, RetryPolicy
-from identomat_async._wire._transport import LaneTransport
-from identomat_async.errors import ConnectionFailedError, IdentomatError, ResponseTooLargeError
+from identomat_async._wire._call import Call
+from identomat_async._wire._lane_transport import LaneTransport
+from identomat_async._wire._protocol import media_operation
+from identomat_async._wire._transport import library
+from identomat_async.errors import (
+    ConnectionFailedError,
+    IdentomatError,
+    RequestTimeoutError,
+    ResponseTooLargeError,
+)
+
+# The library that a client uses in this run.
+httpx: Any = library(IdentomatClient.__init__.__kwdefaults__["engine"]).http
 
 
 class Body(httpx.AsyncByteStream):
@@ -75,12 +87,75 @@ async def test_a_body_that_breaks_is_a_failed_connection(single: bool) -> None:
     assert transport.is_closed
 
 
+class Slowly(httpx.AsyncByteStream):  # type: ignore[misc] # either library's
+    """A mebibyte that comes at so many bytes per second, after a while."""
+
+    def __init__(self, pace: int, *, after: float = 0.0) -> None:
+        self.pace = pace
+        self.wait = after
+        self.left = 2**20
+
+    def __aiter__(self) -> "Slowly":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self.left:
+            raise StopAsyncIteration
+        await anyio.sleep(self.wait)
+        self.wait = 1.0
+        piece = min(self.left, self.pace)
+        self.left -= piece
+        return b"\xff" * piece
+
+
+class Memory:
+    """A sink without a file, whose thread would wait for real time."""
+
+    async def write(self, chunk: bytes) -> None:
+        pass
+
+    async def rewind(self) -> None:
+        pass
+
+
+async def read_medium(body: Slowly, sink: Memory | None) -> None:
+    call = Call(operation=media_operation("face"), params={}, decode=lambda reply: reply, sink=sink)
+    async with IdentomatClient(
+        "k", transport=lambda: Holding(body), retry=RetryPolicy(attempts=1)
+    ) as client:
+        await client.source.call(call)
+
+
+sinks = pytest.mark.parametrize("sink", [None, Memory()], ids=["memory", "sink"])
+
+
+@sinks
+@pytest.mark.parametrize(("pace", "after"), [(16 * 1024, 0.0), (32 * 1024, 100.0)])
+async def test_a_medium_may_begin_late_and_come_at_16_kib_per_second(
+    pace: int, after: float, sink: Memory | None
+) -> None:
+    body = Slowly(pace, after=after)
+    await read_medium(body, sink)
+
+    assert body.left == 0
+
+
+@sinks
+async def test_a_medium_that_comes_slower_is_given_up(sink: Memory | None) -> None:
+    body, began = Slowly(8 * 1024), anyio.current_time()
+    with pytest.raises(RequestTimeoutError, match="less than 16 KiB per second") as caught:
+        await read_medium(body, sink)
+
+    error = caught.value
+    assert (error.reason, error.retryable, error.maybe_applied) == ("too-slow", True, True)
+    assert anyio.current_time() - began == pytest.approx(22, abs=2)
+
+
 async def test_a_response_gives_its_lane_back_once() -> None:
-    transport = LaneTransport(lambda: Holding(Body(0)), limit=1)
+    transport = LaneTransport(library("httpx"), lambda: Holding(Body(0)), limit=1)
     response = await transport.handle_async_request(httpx.Request("GET", "http://localhost"))
-    await response.aread()
-    await response.aclose()
-    assert isinstance(response.stream, httpx.AsyncByteStream)
+    assert [chunk async for chunk in response.stream] == []
+    await response.stream.aclose()
     await response.stream.aclose()
 
     assert (transport.lanes.busy, transport.lanes.free) == (0, 1)

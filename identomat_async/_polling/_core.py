@@ -2,27 +2,26 @@
 
 import copy
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
 import anyio
-import attrs
 from anyio.lowlevel import checkpoint
 
 from identomat_async._budget import RateBudget
 from identomat_async._polling._courier import Courier, Handler
-from identomat_async._polling._desk import Desk, Terms, spread
+from identomat_async._polling._desk import Desk, Terms
 from identomat_async._polling._engine import Engine
-from identomat_async._polling._entry import Entry, Group, Waiter
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._learner import Learner
 from identomat_async._polling._outbox import Outbox
-from identomat_async._polling._outcomes import Outcome, Until
+from identomat_async._polling._outcomes import Outcome
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
-from identomat_async._polling._step import PollPolicy, deadline_passed
+from identomat_async._polling._step import PollPolicy
 from identomat_async._polling._tally import LimitedBy, PollerStats
+from identomat_async._polling._waits import Waits
 from identomat_async.errors import ClientClosedError, ConfigurationError, IdentomatError
 
 OnAccountError = Literal["pause", "raise"]
@@ -66,10 +65,10 @@ class Core:
             is_blocked=lambda: self.outbox.is_full,
         )
         self.desk = Desk(self.engine, self.outbox, terms)
+        self.waits = Waits(self.engine, self.desk, has_form=lambda: self._form is not None)
         self._forever = forever
         self._form: Literal["block", "service"] | None = None
         self._owner = 0
-        self._host: Group | None = None
         self._is_iterating = False
         self._is_closed = False
         self._error: IdentomatError | None = None
@@ -94,62 +93,6 @@ class Core:
             raise ClientClosedError("the poller is closed: make another one")
         self.source.home.check()
 
-    # Waiting
-
-    async def wait_all(
-        self, tokens: Sequence[str], *, ends_at: float, until: Until
-    ) -> dict[str, Outcome]:
-        """Return what became of each of *tokens*, which are all different."""
-        self.check()
-        group = Group(len(tokens))
-        waits: list[tuple[Entry, Waiter]] = []
-        dues = spread(tokens, now=self.engine.now(), rate=self.engine.rate)
-        self.engine.groups.add(group)
-        try:
-            for token, due in zip(tokens, dues, strict=True):
-                waits.append(self.desk.wait(token, group, deadline=ends_at, until=until, due=due))
-            if self.engine.is_running and self.learner.halt.error is not None:
-                group.fail(self.learner.halt.error)
-            limit = max(ends_at, self.engine.now()) + self.source.timeout
-            await self._outlast(group, limit)
-            if group.error is not None:
-                raise copy.copy(group.error)
-            self._release(group, waits)
-        finally:
-            self.engine.groups.discard(group)
-            for entry, waiter in waits:
-                if entry.state.token not in group.outcomes:
-                    self.engine.roster.leave(entry, waiter)
-        return {token: group.outcomes[token] for token in tokens}
-
-    async def _outlast(self, group: Group, limit: float) -> None:
-        with anyio.move_on_after(limit - self.engine.now()):
-            while not group.is_over:
-                group.event = anyio.Event()
-                if self.engine.is_running or self._form is not None:
-                    await group.event.wait()
-                else:
-                    # Nobody polls: then whoever waits does it, for everybody.
-                    self._host = group
-                    async with self.engine.hosted():
-                        await group.event.wait()
-
-    async def _take_over(self) -> None:
-        # Somebody who waits may be hosting the polling: from here on the form does.
-        while self.engine.is_running and self._host is not None:
-            vacated = self.engine.stopped
-            self._host.event.set()
-            await vacated.wait()
-
-    def _release(self, group: Group, waits: Sequence[tuple[Entry, Waiter]]) -> None:
-        # The service was too slow, or the rate too small, for a look at the deadline.
-        now = self.engine.now()
-        for entry, waiter in waits:
-            if entry.state.token not in group.outcomes:
-                outcome = deadline_passed(entry.state, now)
-                self.engine.roster.leave(entry, waiter)
-                group.give(attrs.evolve(outcome, waited=now - waiter.since))
-
     # The block
 
     @asynccontextmanager
@@ -157,7 +100,7 @@ class Core:
         """Poll for the length of a block."""
         with self._form_of("block"):
             self._owner = anyio.get_current_task().id
-            await self._take_over()
+            await self.waits.take_over()
             async with self.engine.hosted():
                 yield
 
@@ -221,7 +164,7 @@ class Core:
                 concurrency=concurrency,
             )
             try:
-                await self._take_over()
+                await self.waits.take_over()
                 async with self.engine.hosted() as tasks:
                     tasks.start_soon(courier.run)
                     started()
@@ -247,8 +190,8 @@ class Core:
         self._is_closed = True
         self.engine.stop()
         self._end.set()
-        for group in self.engine.groups:
-            group.fail(ClientClosedError("the poller was closed"))
+        for waiter in list(self.engine.roster.waiters()):
+            waiter.fail(ClientClosedError("the poller was closed"))
         self.outbox.notify()
 
     @contextmanager
@@ -264,7 +207,7 @@ class Core:
             yield
         finally:
             self._form = None
-            self.engine.tell_groups()
+            self.waits.pass_on()
 
     def _has_room(self) -> None:
         self.engine.unblock()
@@ -274,8 +217,8 @@ class Core:
         self.outbox.add(outcome)
 
     def _halted(self, error: IdentomatError) -> None:
-        for group in self.engine.groups:
-            group.fail(error)
+        for waiter in list(self.engine.roster.waiters()):
+            waiter.fail(error)
         if self.learner.halt.probes and not isinstance(error, ClientClosedError):
             _logger.error(
                 "the service refuses the account (%s); polling pauses, with a look every "

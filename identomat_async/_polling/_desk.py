@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Self
 
 import attrs
@@ -11,12 +12,13 @@ import attrs
 from identomat_async._clock import Deadline, Seconds, deadline_at, seconds, timestamp
 from identomat_async._model._token import checked_token
 from identomat_async._polling._engine import Engine
-from identomat_async._polling._entry import Entry, Group, Waiter
+from identomat_async._polling._entry import Entry
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Until, Watch, ends, stricter
 from identomat_async._polling._schedule import FLOOR, wait_person
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import nudged
+from identomat_async._polling._waiting import Waiter
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Starved
 
@@ -61,12 +63,21 @@ class Terms:
 
     def ends_at(self, deadline: Deadline | None, now: float) -> float:
         """Return when *deadline*, or else ours, is; infinity for never."""
-        chosen = self.deadline if deadline is None else deadline
-        return math.inf if chosen is None else deadline_at(chosen, now=now)
+        if deadline is not None:
+            return deadline_at(deadline, now=now)
+        if self.deadline is None:
+            return math.inf
+        return _kept_deadline(self.deadline, now)
 
     def review_span(self, review: Seconds | None) -> float:
         """Return *review*, or else ours, in seconds; infinity for ever."""
         return self.review if review is None else seconds(review, name="review")
+
+
+@lru_cache(maxsize=1)
+def _kept_deadline(deadline: float | datetime, now: float) -> float:
+    # One object for all that come at the same time: there may be very many.
+    return deadline_at(deadline, now=now)
 
 
 class Desk:
@@ -94,7 +105,7 @@ class Desk:
         Raises:
             ConfigurationError: One cannot work; those before it are taken on.
         """
-        now = self._engine.now()
+        now = self._engine.clock.stamp()
         try:
             for start in range(0, len(watches), _WEIGHED_EVERY):
                 some = watches[start : start + _WEIGHED_EVERY]
@@ -123,8 +134,8 @@ class Desk:
 
     def _take_on(self, watches: Sequence[str | Watch], now: float) -> None:
         # Calls add up here: a hundred thousand may come at once, and share what they can.
-        live, waiting = self._roster.live, self._outbox.tokens
-        terms, ends_at, first = self.terms, self.terms.ends_at(None, now), self._first_look
+        live, waiting, first = self._roster.live, self._outbox.tokens, self._first_look
+        terms, ends_at = self.terms, self.terms.ends_at(None, now)
         for watch in watches:
             if not isinstance(watch, str):
                 self._watch(self._state_for(watch, now))
@@ -153,25 +164,25 @@ class Desk:
             self._roster.add(Entry(later, delivers=True), due)
             self.watching += 1
 
-    def wait(
-        self, token: str, group: Group, *, deadline: float, until: Until, due: float
-    ) -> tuple[Entry, Waiter]:
-        """Let *group* wait for a session, which is looked at first at *due* if it is new."""
-        now = self._engine.now()
-        waiter = Waiter(group, until=until, deadline=deadline, since=now)
+    def entry_for(self, token: str, *, now: float, deadline: float, until: Until) -> Entry:
+        """Return the session as the engine holds it, which may be new and then has no waiter."""
         entry = self._roster.live.get(token)
         if entry is None:
             state = PollState(token=token, begun=now, watched=now, deadline=deadline, until=until)
             entry = Entry(state)
-            entry.waiters = (waiter,)
+        return entry
+
+    def join(self, waiter: Waiter, *, due: float) -> None:
+        """Let somebody wait for a session, which is looked at first at *due* if it is new."""
+        entry = waiter.entry
+        entry.add(waiter)
+        if not self._roster.has(entry):
             self._roster.add(entry, due)
         else:
-            entry.waiters = (*entry.waiters, waiter)
             entry.widen()
-            sooner = due if not entry.state.polls else deadline
+            sooner = due if not entry.state.polls else waiter.deadline
             self._roster.put(entry, min(entry.due, sooner))
         self._engine.wake()
-        return entry, waiter
 
     def nudge(self, token: str) -> bool:
         """Look at a session at once and soon again; False if it is not looked at."""
@@ -267,9 +278,3 @@ def checked_until(value: str) -> Until:
     except ValueError:
         pass
     raise ConfigurationError("until must be Until.TERMINAL or Until.DECIDED")
-
-
-def spread(tokens: Sequence[str], *, now: float, rate: float | None) -> list[float]:
-    """Return when each of a set is looked at first: at once, as quickly as *rate* allows."""
-    gap = 0.0 if rate is None else 1 / rate
-    return [now + index * gap for index in range(len(tokens))]

@@ -10,13 +10,15 @@ from anyio.abc import TaskGroup
 
 from identomat_async._budget import TIMER_SLACK, RateBudget
 from identomat_async._clock import Clock
-from identomat_async._polling._entry import ASKED, Entry, Group
+from identomat_async._polling._agenda import Agenda
+from identomat_async._polling._entry import ASKED, Entry
 from identomat_async._polling._learner import Learner
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
 from identomat_async._polling._step import Answer
 from identomat_async._polling._tasks import task_group
-from identomat_async.errors import IdentomatError, RequestTimeoutError
+from identomat_async._polling._waiting import Lone
+from identomat_async.errors import ClientClosedError, IdentomatError, RequestTimeoutError
 
 # How long to look away when places are taken by somebody who will not tell.
 _BUSY_WAIT = 0.05
@@ -31,10 +33,11 @@ _WEIGHING = 1.0
 class _Worker:
     """A task that looks at one session after the other."""
 
-    __slots__ = ("asked", "began", "entry", "event", "scope")
+    __slots__ = ("asked", "began", "entry", "event", "is_late", "scope")
 
     def __init__(self) -> None:
         self.entry: Entry | None = None
+        self.is_late = False
         self.asked = math.inf
         self.began = math.inf
         self.event = anyio.Event()
@@ -46,7 +49,7 @@ class Engine:
     """
     Does the looking: asks the source, and lets the learner decide what it means.
 
-    While nobody runs the engine nothing is asked. *groups* are told when it stops.
+    While nobody runs the engine nothing is asked. *vacated* is called when it stops.
     """
 
     source: ResultSource
@@ -54,7 +57,8 @@ class Engine:
     learner: Learner
     budget: RateBudget
     is_blocked: Callable[[], bool]
-    groups: set[Group] = attrs.field(factory=set)
+    vacated: Callable[[], None] = attrs.field(default=lambda: None)
+    limits: Agenda[Lone] = attrs.field(factory=Agenda[Lone])
     is_running: bool = False
     stopped: anyio.Event = attrs.field(factory=anyio.Event)
     budgets: tuple[RateBudget, ...] = attrs.field(init=False)
@@ -136,12 +140,14 @@ class Engine:
         finally:
             self.is_running = False
             self.stopped.set()
-            self.tell_groups()
+            self.vacated()
 
-    def tell_groups(self) -> None:
-        """Have everybody who waits see whether to host the polling from now on."""
-        for group in self.groups:
-            group.event.set()
+    def let_go_at(self, waiter: Lone, limit: float) -> None:
+        """End a wait at *limit* at the latest, however it stands."""
+        if limit < math.inf:
+            self.limits.put(waiter, limit)
+            if limit < self._alarm:
+                self._changed.set()
 
     def stop(self) -> None:
         """Look at nothing more in this block."""
@@ -164,6 +170,8 @@ class Engine:
             if now - self._weighed >= _WEIGHING:
                 self.weigh()
             self._cut_off(now)
+            while (waiter := self.limits.pop(now)) is not None:
+                self.learner.let_go(waiter, now)
             self._mind_pauses(now)
             self._rouse(now)
             delay = max(self._delay(now), _LEAST_SLEEP)
@@ -177,7 +185,7 @@ class Engine:
             # Somebody is due and was not taken: what is it that holds everybody up?
             due = max(self._opens_at(now), *(self._opens_for(each, now) for each in self.budgets))
         oldest = next(iter(self._busy)).began if self._busy else math.inf
-        return min(due, oldest + self.source.timeout) - now
+        return min(due, oldest + self.source.timeout, self.limits.next_due()) - now
 
     def _opens_at(self, now: float) -> float:
         # What the service says, how it is, and whether it takes us.
@@ -209,6 +217,7 @@ class Engine:
         for worker in self._busy:
             if worker.began + self.source.timeout > now:
                 return
+            worker.is_late = True
             worker.scope.cancel()
 
     def _take(self, now: float) -> Entry | None:
@@ -216,7 +225,7 @@ class Engine:
         if agenda.next_due() > now or not self._is_open(now):
             return None
         while (entry := agenda.pop(now)) is not None:
-            if self.is_blocked() and not entry.waiters:
+            if self.is_blocked() and entry.waiter is None:
                 self.roster.hold(entry)
                 continue
             self.learner.halt.probing(now)
@@ -243,13 +252,18 @@ class Engine:
 
     async def _work(self, worker: _Worker) -> None:
         while True:
-            self._is_roused = False
+            self._is_roused = worker.is_late = False
             with anyio.CancelScope() as worker.scope:
-                await self._serve(worker)
-            # Only the scheduler cancels this scope: the look took too long.
+                self.source.guards.add(worker.scope)
+                try:
+                    await self._serve(worker)
+                finally:
+                    self.source.guards.discard(worker.scope)
+            # The look took too long, or the source was closed.
             entry, worker.entry = worker.entry, None
             if entry is not None:
-                self.learner.learn(entry, _too_slow(), worker.asked, elapsed=self.source.timeout)
+                error = _too_slow() if worker.is_late else _closed()
+                self.learner.learn(entry, error, worker.asked, elapsed=self.now() - worker.asked)
                 self.wake()
 
     async def _serve(self, worker: _Worker) -> None:
@@ -350,6 +364,10 @@ class Engine:
     def _give_places_back(self) -> None:
         for budget in self.budgets:
             budget.release()
+
+
+def _closed() -> ClientClosedError:
+    return ClientClosedError("the client was closed during a look", operation="result", attempts=1)
 
 
 def _too_slow() -> RequestTimeoutError:

@@ -1,10 +1,9 @@
 """One watched session as the engine holds it, and those who wait for it."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-import anyio
 import attrs
 
 from identomat_async._model._result import SessionResult
@@ -25,54 +24,7 @@ from identomat_async._polling._step import (
     is_over,
     settled,
 )
-from identomat_async.errors import IdentomatError
-
-
-class Group:
-    """
-    Somebody who waits for one or more sessions.
-
-    *outcomes* fills up by token. *event* is set when nothing is missing any more, when
-    the account failed, and when the polling has lost its host.
-    """
-
-    __slots__ = ("error", "event", "missing", "outcomes")
-
-    def __init__(self, missing: int) -> None:
-        self.missing = missing
-        self.outcomes: dict[str, Outcome] = {}
-        self.event = anyio.Event()
-        self.error: IdentomatError | None = None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether there is nothing left to wait for."""
-        return not self.missing or self.error is not None
-
-    def give(self, outcome: Outcome) -> None:
-        """Hand over what became of one session."""
-        self.outcomes[outcome.token] = outcome
-        self.missing -= 1
-        if not self.missing:
-            self.event.set()
-
-    def fail(self, error: IdentomatError) -> None:
-        """End the wait for all sessions with one error."""
-        self.error = error
-        self.event.set()
-
-
-class Waiter:
-    """One session of a group: *until* and *deadline* are its own."""
-
-    __slots__ = ("deadline", "group", "since", "until")
-
-    def __init__(self, group: Group, *, until: Until, deadline: float, since: float) -> None:
-        self.group = group
-        self.until = until
-        self.deadline = deadline
-        self.since = since
-
+from identomat_async._polling._waiting import Waiter
 
 # The place of an entry while a look at it is under way.
 ASKED: Final = "asked"
@@ -84,10 +36,11 @@ class Entry:
 
     *state* stands for the widest interest in it. *delivers* tells whether somebody
     watches it; *own* is until what and when, unless *state* says so for lack of others.
-    *waiters* wait for it besides. There may be very many entries, so they hold little.
+    *waiter* is one who waits for it besides, and knows the next. There may be very many
+    entries, so they hold little.
     """
 
-    __slots__ = ("delivers", "due", "own", "place", "state", "waiters")
+    __slots__ = ("delivers", "due", "own", "place", "state", "waiter")
 
     def __init__(self, state: PollState, *, delivers: bool = False) -> None:
         self.state = state
@@ -95,7 +48,32 @@ class Entry:
         self.due = 0.0
         self.delivers = delivers
         self.own: tuple[Until, float] | None = None
-        self.waiters: tuple[Waiter, ...] = ()
+        self.waiter: Waiter | None = None
+
+    @property
+    def waiters(self) -> Iterator[Waiter]:
+        """Those who wait for it."""
+        waiter = self.waiter
+        while waiter is not None:
+            following = waiter.next
+            yield waiter
+            waiter = following
+
+    def add(self, waiter: Waiter) -> None:
+        """Let somebody else wait for it."""
+        waiter.next, self.waiter = self.waiter, waiter
+
+    def remove(self, waiter: Waiter) -> bool:
+        """Let somebody wait for it no more; False if it does not."""
+        waiters = list(self.waiters)
+        self.keep(other for other in waiters if other is not waiter)
+        return any(other is waiter for other in waiters)
+
+    def keep(self, waiters: Iterable[Waiter]) -> None:
+        """Let nobody wait for it but *waiters*."""
+        self.waiter = None
+        for waiter in waiters:
+            self.add(waiter)
 
     @property
     def until(self) -> Until:
@@ -115,7 +93,7 @@ class Entry:
     @property
     def is_wanted(self) -> bool:
         """Whether anybody is left who is interested."""
-        return self.delivers or bool(self.waiters)
+        return self.delivers or self.waiter is not None
 
     def is_settled_by(self, status: SessionStatus) -> bool:
         """Tell whether *status* would settle the session for anybody."""
@@ -136,7 +114,7 @@ class Entry:
         if self.is_late(state, now):
             return True
         # A generator for nobody would cost more than all the rest.
-        return bool(self.waiters) and any(is_over(each.deadline, now) for each in self.waiters)
+        return self.waiter is not None and any(is_over(w.deadline, now) for w in self.waiters)
 
     def widen(self) -> None:
         """Let the state stand for everybody who is interested now."""
@@ -148,7 +126,7 @@ class Entry:
         if own is not None:
             deadlines.append(own[1])
         self.state = attrs.evolve(self.state, until=until, deadline=max(deadlines))
-        self.own = own if self.waiters else None
+        self.own = None if self.waiter is None else own
 
     def first_end(self, now: float) -> float:
         """Return the first deadline after *now* that anybody has, infinity if none."""

@@ -7,7 +7,7 @@ import attrs
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._entry import Entry, Waiter, conclude_wait, conclude_watch
+from identomat_async._polling._entry import Entry, conclude_wait, conclude_watch
 from identomat_async._polling._failures import FailureLog
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._hub import Hub, known
@@ -23,9 +23,11 @@ from identomat_async._polling._step import (
     PollPolicy,
     Step,
     confirming,
+    deadline_passed,
     step,
 )
 from identomat_async._polling._tally import Tally
+from identomat_async._polling._waiting import Waiter
 from identomat_async.errors import (
     AuthenticationError,
     IdentomatError,
@@ -140,6 +142,12 @@ class Learner:
             entry.state = attrs.evolve(entry.state, fresh=True)
         self.roster.put(entry, due)
 
+    def let_go(self, waiter: Waiter, now: float) -> None:
+        """End a wait for which there was no look at its deadline: too slow, or too many."""
+        outcome = deadline_passed(waiter.entry.state, now)
+        self.roster.leave(waiter.entry, waiter)
+        waiter.give(attrs.evolve(outcome, waited=max(0.0, now - waiter.since)))
+
     def paused(self, reason: PauseReason, span: float | None) -> None:
         """Note that nothing is looked at for a while."""
         if reason == "asked":
@@ -173,15 +181,17 @@ class Learner:
         return max(self.tally.usual(), self.roster.demand.live / _SELDOM)
 
     def _give(self, entry: Entry, then: Step, result: SessionResult | None, now: float) -> bool:
-        waiting: list[Waiter] = []
+        staying: list[Waiter] = []
+        ended = False
         for waiter in entry.waiters:
             outcome = conclude_wait(waiter, entry, then, result, now)
             if outcome is None:
-                waiting.append(waiter)
+                staying.append(waiter)
             else:
-                waiter.group.give(outcome)
-        ended = len(waiting) < len(entry.waiters)
-        entry.waiters = tuple(waiting)
+                waiter.give(outcome)
+                ended = True
+        if ended:
+            entry.keep(staying)
         if entry.delivers:
             outcome = conclude_watch(entry, then, result, now)
             if outcome is not None:

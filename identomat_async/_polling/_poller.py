@@ -18,10 +18,9 @@ from identomat_async._model._result import SessionResult
 from identomat_async._model._token import checked_token
 from identomat_async._polling._core import GRACE, Core, OnAccountError
 from identomat_async._polling._courier import Handler
-from identomat_async._polling._desk import Terms, checked_until
+from identomat_async._polling._desk import Terms
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._outcomes import Outcome, Until, Watch
-from identomat_async._polling._raising import result_of
 from identomat_async._polling._schedule import wait_person
 from identomat_async._polling._source import HasSource
 from identomat_async._polling._step import PollPolicy
@@ -248,8 +247,15 @@ class ResultPoller:
             AuthenticationError: The service refuses the company key.
             ClientClosedError: The poller is closed.
         """
-        outcomes = await self.wait_all([token], deadline=deadline, until=until)
-        return result_of(outcomes[token])
+        # One frame and no timer: a hundred thousand tasks may stand here.
+        self._core.check()
+        waiter = self._core.waits.join(token, deadline=deadline, until=until)
+        try:
+            while not waiter.is_over:
+                await self._core.waits.over(waiter)
+        finally:
+            self._core.waits.leave(waiter)
+        return waiter.result()
 
     async def wait_all(
         self,
@@ -275,15 +281,10 @@ class ResultPoller:
             AuthenticationError: The service refuses the company key.
             ClientClosedError: The poller is closed.
         """
-        core = self._core
-        core.check()
-        async with aclosing(_each(tokens)) as each:
-            unique = dict.fromkeys([checked_token(token) async for token in each])
-        return await core.wait_all(
-            list(unique),
-            ends_at=core.desk.terms.ends_at(deadline, core.engine.now()),
-            until=core.desk.terms.until if until is None else checked_until(until),
-        )
+        self._core.check()
+        unique = await _unique(tokens)
+        self._core.check()  # it may have been closed while they came
+        return await self._core.waits.wait_all(unique, deadline=deadline, until=until)
 
     async def run(
         self,
@@ -350,6 +351,11 @@ class ResultPoller:
     def stats(self) -> PollerStats:
         """Return how the poller stands."""
         return self._core.stats()
+
+
+async def _unique(tokens: Iterable[str] | AsyncIterable[str]) -> list[str]:
+    async with aclosing(_each(tokens)) as each:
+        return list(dict.fromkeys([checked_token(token) async for token in each]))
 
 
 async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T]:

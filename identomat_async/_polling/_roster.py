@@ -1,10 +1,13 @@
 """The sessions that are looked at, and when each is due. No clock, no I/O."""
 
+from collections.abc import Iterator
+
 import attrs
 
 from identomat_async._polling._agenda import Agenda
 from identomat_async._polling._demand import Demand
-from identomat_async._polling._entry import Entry, Waiter
+from identomat_async._polling._entry import Entry
+from identomat_async._polling._waiting import Waiter
 
 
 @attrs.define(eq=False, repr=False)
@@ -46,10 +49,13 @@ class Roster:
         return self.live.get(entry.state.token) is entry
 
     def leave(self, entry: Entry, waiter: Waiter) -> None:
-        """Forget a waiter who gave up."""
-        entry.waiters = tuple(other for other in entry.waiters if other is not waiter)
-        if self.has(entry):
+        """Forget a waiter who gave up, if it still waits."""
+        if entry.remove(waiter) and self.has(entry):
             self.settle(entry)
+
+    def waiters(self) -> Iterator[Waiter]:
+        """Return those who wait for any session."""
+        return (waiter for entry in self.live.values() for waiter in entry.waiters)
 
     def settle(self, entry: Entry) -> bool:
         """Let a session stand for those who still want it, or drop it; True if kept."""

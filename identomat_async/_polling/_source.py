@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from anyio import CancelScope
 from tenacity.wait import wait_base
 
 from identomat_async._budget import RateBudget
@@ -21,6 +22,7 @@ class ResultSource(Protocol):
         budget: The ceiling that `look` itself obeys, None for none.
         pause: When the service has asked to be left alone.
         home: The event loop in which it is used.
+        guards: Scopes that are cancelled when the source closes; looks are made in them.
     """
 
     @property
@@ -33,6 +35,8 @@ class ResultSource(Protocol):
     def pause(self) -> Pause: ...
     @property
     def home(self) -> Home: ...
+    @property
+    def guards(self) -> set[CancelScope]: ...
 
     async def look(self, token: str, *, fresh: bool) -> SessionStatus | SessionResult:
         """

@@ -19,7 +19,9 @@ from identomat_async._model._codec import decode_result, read_status
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._pause import JITTER, Pause
+from identomat_async._wire._exchange import exchange
 from identomat_async._wire._files import Sink
+from identomat_async._wire._line import Transport
 from identomat_async._wire._protocol import RESULT, Endpoint, Operation, WireRequest
 from identomat_async._wire._replies import Reply, check, read
 from identomat_async._wire._retry import (
@@ -30,7 +32,7 @@ from identomat_async._wire._retry import (
     may_repeat,
     sound_wait,
 )
-from identomat_async._wire._transport import Progress, Transport, exchange
+from identomat_async._wire._transport import Library, Progress
 from identomat_async.errors import (
     ClientClosedError,
     IdentomatError,
@@ -71,6 +73,7 @@ class Caller:
     """
 
     endpoint: Endpoint
+    library: Library
     transport: Transport
     timeout: float
     deadline: float | None
@@ -81,6 +84,8 @@ class Caller:
     pause: Pause = attrs.field(factory=Pause, init=False)
     quota: Quota = attrs.field(init=False)
     is_closed: bool = attrs.field(default=False, init=False)
+    guards: set[anyio.CancelScope] = attrs.field(factory=set, init=False)
+    _looks: int = attrs.field(default=0, init=False)
     _under_way: set[anyio.CancelScope] = attrs.field(factory=set, init=False)
     _settled: anyio.Event | None = attrs.field(default=None, init=False)
 
@@ -122,7 +127,7 @@ class Caller:
         """
         Ask once how a session stands; no repeat, and no deadline but for each step.
 
-        The caller has taken a place in `budget`.
+        The caller has taken a place in `budget`, and looks inside one of the `guards`.
 
         Args:
             token: The session.
@@ -132,19 +137,21 @@ class Caller:
         Raises:
             IdentomatError: See the class that is raised.
         """
-        self.check_usable()
-        operation = RESULT
-        request = self.endpoint.request(operation, {"session_token": token})
+        if self.is_closed:
+            raise _closed()
+        request = self.endpoint.request(RESULT, {"session_token": token})
         del token
         started = anyio.current_time()
-        failure: IdentomatError | None = None
-        with self._until_closed():
-            try:
-                reply = await self.attempt(operation, request, fresh=fresh)
-                return result_in(reply) if fresh else read(reply.body, operation, read_status)
-            except IdentomatError as error:
-                failure = error
-        raise _bare(failure or _closed(), operation, attempts=1, since=started)
+        self._looks += 1
+        try:
+            reply = await self.attempt(RESULT, request, fresh=fresh)
+            return result_in(reply) if fresh else read(reply.body, RESULT, read_status)
+        except IdentomatError as error:
+            failure = error
+        finally:
+            self._looks -= 1
+            self._tell_settled()
+        raise _bare(failure, RESULT, attempts=1, since=started)
 
     async def call(self, call: Call[T], *, deadline: Deadline | None = None) -> T:
         """
@@ -193,6 +200,7 @@ class Caller:
         """Make one request and return its reply if it is a success."""
         try:
             reply = await exchange(
+                self.library,
                 self.transport,
                 request,
                 operation,
@@ -235,14 +243,19 @@ class Caller:
             return
         self.home.check()
         self.is_closed = True
-        if self._under_way:
+        try:
+            await self._cut_off()
+        finally:
+            with suppress(Exception):  # what fails to close is not used again
+                await self.transport.aclose()
+
+    async def _cut_off(self) -> None:
+        for scope in (*self._under_way, *self.guards):
+            scope.cancel()
+        if self._under_way or self._looks:
             self._settled = anyio.Event()
-            for scope in tuple(self._under_way):
-                scope.cancel()
             with anyio.move_on_after(_CLOSING_TIME):
                 await self._settled.wait()
-        with suppress(Exception):  # what fails to close is not used again
-            await self.transport.aclose()
 
     @contextmanager
     def _until_closed(self, span: float = math.inf) -> Generator[None]:
@@ -252,8 +265,11 @@ class Caller:
                 yield
             finally:
                 self._under_way.discard(scope)
-                if self._settled is not None and not self._under_way:
-                    self._settled.set()
+                self._tell_settled()
+
+    def _tell_settled(self) -> None:
+        if self._settled is not None and not self._under_way and not self._looks:
+            self._settled.set()
 
 
 def _closed() -> ClientClosedError:

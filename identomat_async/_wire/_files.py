@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
-import anyio
 from anyio.to_thread import run_sync
 
 from identomat_async.errors import ConfigurationError, IdentomatError
@@ -57,8 +56,8 @@ class AtomicFile:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        with anyio.CancelScope(shield=True):
-            await run_sync(self._discard)
+        # Not in a thread either: a task that asyncio cancels twice would not get there.
+        self._discard()
 
     async def write(self, chunk: bytes) -> None:
         """Append *chunk*."""
@@ -103,5 +102,6 @@ class AtomicFile:
     def _discard(self) -> None:
         with suppress(OSError):  # the disk is full, which has been said already
             self._opened.close()
-        if self._name:
-            Path(self._name).unlink(missing_ok=True)
+        # A thread whose task was cancelled may still be putting it in its place.
+        if name := self._name:
+            Path(name).unlink(missing_ok=True)

@@ -13,8 +13,11 @@ from identomat_async.errors import ClientClosedError
 # address, and whatever went wrong on it does not last.
 MOST_ANSWERS = 100
 LONGEST_LIFE = 60.0
-# Short, because a call whose deadline has passed waits for it.
-_CLOSING_TIME = 0.2
+# Idle for so long, the other side has closed it or is about to.
+LONGEST_IDLE = 55.0
+# Short, because a call whose deadline has passed waits for it, and may do so twice. It is
+# for the transports of others: closing our own waits for nothing.
+_CLOSING_TIME = 0.1
 
 
 class Closeable(Protocol):
@@ -30,17 +33,17 @@ C = TypeVar("C", bound=Closeable)
 class Lane(Generic[C]):
     """One connection: *carrier* holds it, *answers* counts what came over it."""
 
-    __slots__ = ("answers", "born", "carrier")
+    __slots__ = ("answers", "born", "carrier", "used")
 
     def __init__(self, carrier: C) -> None:
         self.carrier = carrier
         self.answers = 0
-        self.born = anyio.current_time()
+        self.born = self.used = anyio.current_time()
 
     @property
     def is_worn(self) -> bool:
         """Whether it has served long enough."""
-        return self.answers >= MOST_ANSWERS or anyio.current_time() - self.born >= LONGEST_LIFE
+        return self.answers >= MOST_ANSWERS or self.used - self.born >= LONGEST_LIFE
 
 
 class Lanes(Generic[C]):
@@ -87,7 +90,9 @@ class Lanes(Generic[C]):
             self._leave()
             raise ClientClosedError("the client is closed")
         try:
-            if self._free and not fresh:
+            stale = anyio.current_time() - LONGEST_IDLE
+            await self._close_unused_since(stale)
+            if self._free and not fresh and self._free[-1].used > stale:
                 return self._free.pop()
             if self._busy + len(self._free) > self._limit:
                 await _close(self._free.popleft())
@@ -99,6 +104,7 @@ class Lanes(Generic[C]):
     def release(self, lane: Lane[C]) -> bool:
         """Keep a lane that is in good order; False if it has to be dropped instead."""
         lane.answers += 1
+        lane.used = anyio.current_time()
         if self._closed or lane.is_worn:
             return False
         self._free.append(lane)
@@ -118,8 +124,20 @@ class Lanes(Generic[C]):
         # Everybody in line gets a place, and finds the lanes closed.
         while self._line:
             self._grant()
+        interruption: BaseException | None = None
         while self._free:
-            await _close(self._free.pop())
+            try:
+                await _close(self._free.pop())
+            except BaseException as error:  # noqa: BLE001 - asyncio's cancellation; the rest first
+                interruption = error
+        if interruption is not None:
+            raise interruption
+
+    async def _close_unused_since(self, stale: float) -> None:
+        # The crowd of a busy hour would be left open, since the last used is taken first.
+        # One at a time, which is as many as anybody has to wait for.
+        if self._free and self._free[0].used <= stale:
+            await _close(self._free.popleft())
 
     async def _reserve(self) -> None:
         if (self._busy < self._limit and not self._line) or self._closed:

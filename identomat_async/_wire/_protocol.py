@@ -127,6 +127,11 @@ class Endpoint:
         """Whether requests and successful answers carry a signature."""
         return self.secret_key is not None
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the service can only be on this machine."""
+        return is_loopback(urlsplit(self.base_url).hostname or "")
+
     def request(self, operation: Operation, params: Mapping[str, object]) -> WireRequest:
         """
         Build the request for *operation*.

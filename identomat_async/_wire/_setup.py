@@ -4,18 +4,17 @@ import os
 import ssl
 import warnings
 from collections.abc import Callable, Iterable
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Seconds, seconds
+from identomat_async._wire._lane_transport import LaneTransport
+from identomat_async._wire._line import Transport
 from identomat_async._wire._protocol import DEFAULT_BASE_URL, Encoding, Endpoint
+from identomat_async._wire._proxy import Proxy
 from identomat_async._wire._retry import RetryPolicy
-from identomat_async._wire._tls import default_ssl_context
-from identomat_async._wire._transport import (
-    LaneTransport,
-    Transport,
-    direct_lane,
-)
+from identomat_async._wire._tls import checked_ssl_context, default_ssl_context
+from identomat_async._wire._transport import Engine, Library
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Observer
 
@@ -33,6 +32,8 @@ class ClientOptions(TypedDict, total=False):
     rate: float | RateBudget | None
     max_connections: int
     ssl_context: ssl.SSLContext | None
+    proxy: str | None
+    engine: Engine
     transport: AnyTransport | None
     observers: Iterable[Observer]
 
@@ -108,7 +109,9 @@ def budget_of(rate: float | RateBudget | None, *, max_connections: int) -> RateB
 def transport_of(
     given: AnyTransport | None,
     *,
+    library: Library,
     ssl_context: ssl.SSLContext | None,
+    proxy: Proxy | None,
     endpoint: Endpoint,
     max_connections: int,
 ) -> Transport:
@@ -117,33 +120,57 @@ def transport_of(
 
     Args:
         given: A transport, a function that makes one, or None for our own.
+        library: The HTTP library.
         ssl_context: For TLS, if our own is not good enough.
+        proxy: What to go through.
         endpoint: Where it will go.
         max_connections: The most lanes.
+
+    Raises:
+        ConfigurationError: They do not go together.
     """
-    if isinstance(given, Transport):
+    if given is None:
+        make = _lane_maker(library, ssl_context, proxy, endpoint)
+        return _lanes(library, make, max_connections)
+    if ssl_context is not None or proxy is not None:
+        raise ConfigurationError(
+            "transport= says itself how to connect: give ssl_context and proxy to the "
+            "transport that you make"
+        )
+    if library.is_transport(given):
         warnings.warn(
             "a single transport cannot give fresh connections: what you act on may be a "
             "stray answer. Pass a function that makes a transport",
             UserWarning,
             stacklevel=3,
         )
-        return given
-    if given is None:
-        make = _lane_maker(ssl_context, endpoint)
-    elif callable(given):  # pyright: ignore[reportUnnecessaryComparison] - callers err
-        make = given
-    else:
-        raise ConfigurationError("transport must be an httpx transport or a function making one")
-    return LaneTransport(make, limit=max_connections)
+        return cast("Transport", given)
+    if not callable(given):
+        raise ConfigurationError(
+            f"transport must be an {library.name} transport or a function making one"
+        )
+    return _lanes(library, given, max_connections)
 
 
-def _lane_maker(ssl_context: object, endpoint: Endpoint) -> Callable[[], Transport]:
-    if isinstance(ssl_context, ssl.SSLContext):
-        return lambda: direct_lane(ssl_context)
-    if ssl_context is not None:
-        raise ConfigurationError("ssl_context must be an ssl.SSLContext or None")
-    # A context that trusts nobody costs nothing, and http:// needs none.
+def _lanes(library: Library, make: Callable[[], Transport], limit: int) -> LaneTransport:
+    # As a transport of the library too: somebody may want a client of its own over it.
+    kind = library.derived(LaneTransport, "AsyncBaseTransport")
+    return kind(library, make, limit=limit)
+
+
+def _lane_maker(
+    library: Library, ssl_context: object, proxy: Proxy | None, endpoint: Endpoint
+) -> Callable[[], Transport]:
     is_plain = endpoint.base_url.startswith("http://")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else default_ssl_context()
-    return lambda: direct_lane(context)
+    if is_plain and proxy is not None and not proxy.is_here:
+        raise ConfigurationError(
+            "base_url must be https where a proxy is used: http would show it the company key"
+        )
+    if ssl_context is not None:
+        context = checked_ssl_context(ssl_context, is_here=endpoint.is_here)
+    elif is_plain and (proxy is None or not proxy.is_tls):
+        # A context that trusts nobody costs nothing, and http:// needs none.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    else:
+        context = default_ssl_context()
+    return lambda: library.direct(context, proxy)

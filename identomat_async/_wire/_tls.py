@@ -1,9 +1,11 @@
-"""How TLS is checked unless somebody brings a context of their own."""
+"""How TLS is checked."""
 
 import ssl
 from functools import lru_cache
 
 import certifi  # comes with httpx
+
+from identomat_async.errors import ConfigurationError
 
 
 @lru_cache(maxsize=1)
@@ -14,3 +16,25 @@ def default_ssl_context() -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_verify_locations(certifi.where())
     return context
+
+
+def checked_ssl_context(given: object, *, is_here: bool) -> ssl.SSLContext:
+    """
+    Return *given* if it checks whom it speaks to.
+
+    Args:
+        given: What a user brings.
+        is_here: The other side can only be on this machine, where nobody listens in.
+
+    Raises:
+        ConfigurationError: It is no context, or one that anybody can deceive.
+    """
+    if not isinstance(given, ssl.SSLContext):
+        raise ConfigurationError("ssl_context must be an ssl.SSLContext or None")
+    if not is_here and (given.verify_mode is not ssl.CERT_REQUIRED or not given.check_hostname):
+        raise ConfigurationError(
+            "ssl_context must require a certificate and check the name in it "
+            "(verify_mode=ssl.CERT_REQUIRED, check_hostname=True); to trust one certificate, "
+            "load it with load_verify_locations"
+        )
+    return given

@@ -1,42 +1,40 @@
-"""The only module that knows the HTTP library, and the only place where a byte moves."""
+"""The only module that knows the HTTP library, whichever of the two it is."""
 
-import hmac
 import ssl
 import sys
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
-from typing import Final, cast
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import attrs
 
-# With itself httpx imports its command line if rich and click are there: 90 modules that
-# a library has no use for. Left out here; whoever imports `httpx._main` later gets it.
-_is_first = "httpx" not in sys.modules
-if _is_first:
-    sys.modules["httpx._main"] = None  # type: ignore[assignment] # it means "not there"
-import httpx
-
-if _is_first:
-    del sys.modules["httpx._main"]
-
-from identomat_async._pause import Pause
-from identomat_async._wire._files import Sink
-from identomat_async._wire._lanes import Lane, Lanes
-from identomat_async._wire._protocol import JSON_CAP, Operation, WireRequest
-from identomat_async._wire._replies import PAGE_MARKS, Reply, is_text
+from identomat_async._wire._line import Carrier, Line, Transport
+from identomat_async._wire._protocol import Operation, WireRequest
+from identomat_async._wire._proxy import Proxy
 from identomat_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
-    IdentomatError,
     RequestTimeoutError,
     ResponseDecodeError,
-    ResponseTooLargeError,
     TransportError,
 )
 
-Transport = httpx.AsyncBaseTransport
+if TYPE_CHECKING:  # what is said of httpx goes for httpx2 as well
+    import httpx
+
+T = TypeVar("T")
+Engine = Literal["httpx", "httpx2"]
+ENGINES: Final[tuple[Engine, ...]] = ("httpx", "httpx2")
+
+# Servers and load balancers close an idle connection after 60 s at the earliest.
+KEEPALIVE: Final = 55.0
+_HEADERS = (
+    ("Accept", "*/*"),
+    ("Accept-Encoding", "identity"),
+    ("Cache-Control", "no-store"),
+    ("User-Agent", "identomat-async"),
+)
 
 
 @attrs.define(eq=False)
@@ -45,317 +43,220 @@ class Progress:
 
     is_sent: bool = False
 
-    async def follow(self, step: str, _: object) -> None:
+    async def follow(self, step: str, facts: dict[str, Any]) -> None:
         """Take note of a step of the HTTP library (its ``trace`` extension)."""
         if step == "connection.connect_tcp.started":
             self.is_sent = False
         elif step == "http11.send_request_headers.started":
-            self.is_sent = True
+            # What is said to a proxy is not the request yet.
+            self.is_sent = facts["request"].method != b"CONNECT"
 
 
-MOST_HEADERS: Final = 200
-# Servers and load balancers close an idle connection after 60 s at the earliest.
-_KEEPALIVE = 55.0
-# What has arrived and was not read yet comes in no more pieces than this.
-_MOST_LEFT_OVER = 100
-_FRESH, _PROGRESS, _PAUSE = "identomat_fresh", "identomat_progress", "identomat_pause"
-_HEADERS = (
-    ("Accept", "*/*"),
-    ("Accept-Encoding", "identity"),
-    ("Cache-Control", "no-store"),
-    ("User-Agent", "identomat-async"),
-)
-_BROKEN = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
-
-
-class LaneTransport(httpx.AsyncBaseTransport):
+class Library:
     """
-    One-connection transports in a last-in-first-out free list.
-
-    A request whose ``extensions`` say ``identomat_fresh`` travels first on a new
-    connection. Any other may be sent twice if a kept connection turns out to be closed
-    before a byte of the answer came, so it must be safe to repeat.
+    httpx or httpx2: one interface in two namespaces.
 
     Args:
-        make: Called once per lane.
-        limit: The most lanes at a time.
-    """
+        name: Which one.
 
-    def __init__(self, make: Callable[[], Transport], *, limit: int) -> None:
-        self.lanes = Lanes(lambda: _made_by(make), limit=limit)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send *request* on a lane, which comes back when the response is closed."""
-        is_fresh = request.extensions.get(_FRESH, False)
-        if _PROGRESS in request.extensions:
-            request.extensions[_PROGRESS].is_sent = False
-        lane = await self.lanes.acquire(fresh=is_fresh)
-        was_kept = lane.answers > 0
-        try:
-            return await self._send(request, lane)
-        except _BROKEN as error:
-            # The idle close race: the other side gave up this connection just now.
-            if not was_kept or not _is_disconnect(error):
-                raise
-        return await self._send(request, await self.lanes.acquire(fresh=True))
-
-    async def aclose(self) -> None:
-        """Close every lane."""
-        await self.lanes.aclose()
-
-    async def _send(self, request: httpx.Request, lane: Lane[Transport]) -> httpx.Response:
-        progress: Progress = request.extensions.get(_PROGRESS) or Progress()
-        try:
-            pause: Pause | None = request.extensions.get(_PAUSE)
-            if pause is not None:
-                # It may have begun while this request stood in line for the lane.
-                await pause.passed()
-            progress.is_sent = True
-            response = await lane.carrier.handle_async_request(request)
-        except BaseException:
-            await self.lanes.drop(lane)
-            raise
-        assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - for types
-        response.stream = _LaneStream(response.stream, self.lanes, lane)
-        return response
-
-
-class _LaneStream(httpx.AsyncByteStream):
-    """A body that gives its lane back when it is closed."""
-
-    def __init__(
-        self, inner: httpx.AsyncByteStream, lanes: Lanes[Transport], lane: Lane[Transport]
-    ) -> None:
-        self._inner = inner
-        self._lanes = lanes
-        self._lane: Lane[Transport] | None = lane
-        self._chunks: AsyncIterator[bytes] | None = None
-        self._is_complete = False
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        # Whoever has read the beginning goes on from there.
-        self._chunks = self._chunks or aiter(self._inner)
-        return self
-
-    async def __anext__(self) -> bytes:
-        assert self._chunks is not None  # noqa: S101 - for types
-        try:
-            return await anext(self._chunks)
-        except StopAsyncIteration:
-            self._is_complete = True
-            raise
-
-    async def aclose(self) -> None:
-        lane, self._lane = self._lane, None
-        if lane is None:
-            return
-        is_sound = False
-        try:
-            with suppress(Exception):
-                await self._inner.aclose()
-                if not self._is_complete:
-                    await _unwind(self._chunks)
-                is_sound = self._is_complete
-        finally:
-            if not (is_sound and self._lanes.release(lane)):
-                await self._lanes.drop(lane)
-
-
-async def _unwind(chunks: AsyncIterator[bytes] | None) -> None:
-    """
-    Let a body end that is half read and whose connection is closed.
-
-    It is a chain of async generators, and closing the first leaves the others to the
-    garbage collector, of which trio complains. Reading on ends all of them.
-    """
-    if not isinstance(chunks, AsyncGenerator):
-        return
-    body = cast("AsyncGenerator[bytes, None]", chunks)
-    with suppress(Exception):
-        for _ in range(_MOST_LEFT_OVER):
-            await anext(body)
-    await body.aclose()
-
-
-def _made_by(make: Callable[[], Transport]) -> Transport:
-    failure = "something else"
-    try:
-        made = make()
-        if isinstance(made, httpx.AsyncBaseTransport):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
-            return made
-    except Exception as error:  # noqa: BLE001 - it is the caller's function, anything may come
-        failure = type(error).__name__
-    raise ConfigurationError(f"transport= must make an httpx transport; it came to {failure}")
-
-
-def direct_lane(ssl_context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
-    """Return a transport that holds one connection, and asks no environment variable."""
-    limits = httpx.Limits(
-        max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEPALIVE
-    )
-    return httpx.AsyncHTTPTransport(verify=ssl_context, limits=limits, trust_env=False)
-
-
-async def exchange(
-    transport: Transport,
-    request: WireRequest,
-    operation: Operation,
-    *,
-    timeout: float,  # noqa: ASYNC109 - of a step; the caller bounds the whole
-    fresh: bool,
-    secret: bytes | None = None,
-    sink: Sink | None = None,
-    progress: Progress | None = None,
-    pause: Pause | None = None,
-) -> Reply:
-    """
-    Send one request and read its reply.
-
-    Args:
-        transport: What carries it.
-        request: What is sent.
-        operation: What is asked; it says how large the body may be.
-        timeout: Seconds for each step: connecting, writing, each read.
-        fresh: The reply is the first one on its connection.
-        secret: The key with which a body that goes to *sink* is measured.
-        sink: Takes the body of a success piece by piece instead of the reply.
-        progress: Learns whether the request has left.
-        pause: Holds the request back where it stands in line for a connection.
+    Attributes:
+        http: The package.
 
     Raises:
-        TransportError: No reply arrived, or not all of it.
-        ResponseDecodeError: The reply breaks HTTP, or our limits.
+        ConfigurationError: It is neither, or not installed.
     """
-    steps = {
-        "connect": min(timeout, 5.0),
-        "write": min(timeout, 10.0),
-        "read": timeout,
-        "pool": timeout,
-    }
-    extensions: dict[str, object] = {"timeout": steps, _FRESH: fresh, _PAUSE: pause}
-    if progress is not None:
-        progress.is_sent = True
-        extensions |= {"trace": progress.follow, _PROGRESS: progress}
-    failure: IdentomatError
+
+    def __init__(self, name: Engine) -> None:
+        self.name = name
+        self.http = _imported(name)
+        self._body = self.derived(_Body, "AsyncByteStream")
+
+    def __repr__(self) -> str:
+        return f"<Library {self.name}>"
+
+    def derived(self, ours: type[T], base: str) -> type[T]:
+        """Return *ours* as a class that is also derived from the library's class *base*."""
+        made: type[T] = type(ours.__name__, (ours, getattr(self.http, base)), {})
+        return made
+
+    def request(self, said: WireRequest, extensions: dict[str, object]) -> "httpx.Request":
+        """Return *said* as the library's own request."""
+        # Only what is for everybody is kept: neither a URL with a key in it nor a signature.
+        is_common = "?" not in said.url and len(said.headers) == 1
+        headers_for = _kept_headers if is_common else _headers
+        url_for = _kept_url if is_common else _url
+        request: httpx.Request = self.http.Request(
+            said.method,
+            url_for(self.http, said.url),
+            headers=headers_for(self.http, said.url, said.headers, len(said.body)),
+            stream=self._body(said.body),
+            extensions=extensions,
+        )
+        return request
+
+    def direct(self, ssl_context: ssl.SSLContext, proxy: Proxy | None = None) -> Transport:
+        """Return a transport that holds one connection, and asks no environment variable."""
+        limits = self.http.Limits(
+            max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE
+        )
+        through = None if proxy is None else self._through(proxy, ssl_context)
+        made: Transport = self.http.AsyncHTTPTransport(
+            verify=ssl_context, limits=limits, trust_env=False, proxy=through
+        )
+        return made
+
+    def _through(self, proxy: Proxy, ssl_context: ssl.SSLContext) -> "httpx.Proxy":
+        context = ssl_context if proxy.is_tls else None
+        through: httpx.Proxy = self.http.Proxy(proxy.url.reveal(), ssl_context=context)
+        return through
+
+    def carrier(self, make: Callable[[], Transport]) -> "Carrier":
+        """
+        Return what *make* makes, ready to be a lane.
+
+        Raises:
+            ConfigurationError: It makes no transport, or one of the other library.
+        """
+        failure = "something else"
+        try:
+            made = make()
+        except Exception as error:  # noqa: BLE001 - it is the caller's function, anything may come
+            failure = type(error).__name__
+        else:
+            if self.is_transport(made):
+                is_direct = isinstance(made, self.http.AsyncHTTPTransport)
+                return Line(made) if is_direct else Carrier(made)
+        raise ConfigurationError(
+            f"transport= must make an {self.name} transport; it came to {failure}"
+        )
+
+    def is_transport(self, given: object) -> bool:
+        """
+        Tell whether *given* carries requests of this library.
+
+        Raises:
+            ConfigurationError: It carries those of the other one.
+        """
+        if isinstance(given, type):
+            return False
+        family = [kind for kind in type(given).__mro__ if "handle_async_request" in vars(kind)]
+        author = family[0].__module__.partition(".")[0] if family else None
+        if author in ENGINES and author != self.name:
+            raise ConfigurationError(f'transport= is of {author}: say engine="{author}" with it')
+        return author is not None and hasattr(given, "aclose")
+
+
+class _Body:
+    """
+    The bytes of a request.
+
+    The library's own is an async generator, and one that a cancellation leaves half read is
+    left to the garbage collector, of which trio complains.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content: bytes | None = content
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        # From the start each time: a request may be sent again.
+        return _Body(self._content or b"")
+
+    async def __anext__(self) -> bytes:
+        content, self._content = self._content, None
+        if content is None:
+            raise StopAsyncIteration
+        return content
+
+
+@lru_cache(maxsize=2)
+def library(name: Engine) -> Library:
+    """
+    Return the library of that name, imported once.
+
+    Raises:
+        ConfigurationError: There is no such engine, or it is not installed.
+    """
+    return Library(name)
+
+
+def _imported(name: str) -> ModuleType:
+    if name not in ENGINES:
+        raise ConfigurationError('engine must be "httpx" or "httpx2"')
+    # With itself httpx imports its command line if rich and click are there: 90 modules
+    # that a library has no use for. Left out here; whoever imports it later gets it.
+    command_line = f"{name}._main"
+    is_first = name not in sys.modules
+    if is_first:
+        sys.modules[command_line] = None  # type: ignore[assignment] # it means "not there"
     try:
-        response = await transport.handle_async_request(_to_httpx(request, extensions))
-        return await _read(response, operation, secret, sink)
-    except IdentomatError as error:
-        failure = error
-    except Exception as error:  # noqa: BLE001 - whatever a transport raises is a failed request
-        failure = _translate(error, operation)
-    # Raised out here, so that no object of the HTTP library hangs on it: those carry the
-    # request, and the request carries the company key.
-    raise failure
-
-
-def _to_httpx(request: WireRequest, extensions: dict[str, object]) -> httpx.Request:
-    url = httpx.URL(request.url) if "?" in request.url else _kept_url(request.url)
-    headers = [*_HEADERS, *request.headers]
-    return httpx.Request(
-        request.method, url, headers=headers, content=request.body, extensions=extensions
-    )
-
-
-@lru_cache(maxsize=32)
-def _kept_url(url: str) -> httpx.URL:
-    return httpx.URL(url)
-
-
-async def _read(
-    response: httpx.Response, operation: Operation, secret: bytes | None, sink: Sink | None
-) -> Reply:
-    stream = response.stream
-    assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - for types
-    chunks: AsyncIterator[bytes] | None = None
-    try:
-        headers = [(name.lower(), value) for name, value in response.headers.raw]
-        reply = Reply(status=response.status_code, headers=headers, received=time.time())
-        _check_headers(headers, operation)
-        chunks = aiter(stream)
-        if sink is None:
-            return attrs.evolve(reply, body=await _collect(chunks, operation, operation.cap))
-        first = await _first(chunks)
-        if not response.is_success or is_text(reply) or first[:1] in PAGE_MARKS:
-            body = await _collect(chunks, operation, JSON_CAP, first)
-            return attrs.evolve(reply, body=body)
-        digest = await _drain(chunks, operation, secret or b"", sink, first)
-        return attrs.evolve(reply, digest=digest, head=first[:1])
+        return _import_httpx2() if name == "httpx2" else _import_httpx()
+    except ModuleNotFoundError:
+        pass
     finally:
-        await stream.aclose()
-        await _unwind(chunks)
-
-
-def _check_headers(headers: list[tuple[bytes, bytes]], operation: Operation) -> None:
-    if len(headers) > MOST_HEADERS:
-        raise _undecodable("the answer has too many headers", "headers", operation)
-    for name, value in headers:
-        if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
-            raise _undecodable("the answer is compressed, unasked", "encoding", operation)
-        if name == b"content-length" and value.isdigit() and int(value[:20]) > operation.cap:
-            raise _too_large(operation, operation.cap)
-
-
-async def _first(chunks: AsyncIterator[bytes]) -> bytes:
-    async for chunk in chunks:
-        if chunk:
-            return chunk
-    return b""
-
-
-async def _collect(
-    chunks: AsyncIterator[bytes], operation: Operation, cap: int, first: bytes = b""
-) -> bytes:
-    body = bytearray(first)
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > cap:
-            raise _too_large(operation, cap)
-    return bytes(body)
-
-
-async def _drain(
-    chunks: AsyncIterator[bytes], operation: Operation, secret: bytes, sink: Sink, first: bytes
-) -> bytes:
-    code = hmac.new(secret, first, "sha256")
-    size = len(first)
-    await sink.write(first)
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > operation.cap:
-            raise _too_large(operation, operation.cap)
-        code.update(chunk)
-        await sink.write(chunk)
-    return code.digest()
-
-
-def _too_large(operation: Operation, cap: int) -> ResponseTooLargeError:
-    return ResponseTooLargeError(
-        f"the answer is larger than {cap} bytes; the rest was not read",
-        operation=operation.name,
-        reason="too-large",
-        retryable=True,
-        maybe_applied=True,
+        if is_first:
+            del sys.modules[command_line]
+    raise ConfigurationError(
+        f'engine="{name}" needs a package that is not installed: '
+        f"pip install 'identomat-async[{name}]'"
     )
 
 
-def _undecodable(message: str, reason: str, operation: Operation) -> ResponseDecodeError:
-    return ResponseDecodeError(
-        message, operation=operation.name, reason=reason, retryable=True, maybe_applied=True
-    )
+def _import_httpx() -> ModuleType:
+    import httpx  # noqa: PLC0415 - only one of the two is wanted
+
+    return httpx
 
 
-def _translate(error: Exception, operation: Operation) -> TransportError | ResponseDecodeError:
-    is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-    if isinstance(error, httpx.TimeoutException):
+def _import_httpx2() -> ModuleType:
+    import httpx2  # noqa: PLC0415 - only one of the two is wanted, and the other optional
+
+    return httpx2
+
+
+def _url(http: ModuleType, url: str) -> "httpx.URL":
+    made: httpx.URL = http.URL(url)
+    return made
+
+
+def _headers(
+    http: ModuleType, url: str, more: tuple[tuple[str, str], ...], length: int
+) -> "httpx.Headers":
+    host = _url(http, url).netloc.decode("ascii")
+    sent = [("Host", host), *_HEADERS, *more]
+    if length:
+        sent.append(("Content-Length", str(length)))
+    made: httpx.Headers = http.Headers(sent)
+    return made
+
+
+# The library makes a request anew from text at five times the cost.
+_kept_url = lru_cache(maxsize=32)(_url)
+_kept_headers = lru_cache(maxsize=256)(_headers)
+
+
+# --- errors ----------------------------------------------------------------------------
+
+
+def translate(error: Exception, operation: Operation) -> TransportError | ResponseDecodeError:
+    """Return our own error for one of the library, or of a transport."""
+    if _is(error, "ProxyError"):
+        return _proxy_refusal(error, operation)
+    is_unsent = _is(error, "ConnectError", "ConnectTimeout", "PoolTimeout")
+    if _is(error, "TimeoutException"):
         return RequestTimeoutError(
             "no connection in time" if is_unsent else "no answer in time",
             operation=operation.name,
             retryable=True,
             maybe_applied=not is_unsent,
         )
-    if isinstance(error, httpx.RemoteProtocolError) and not _is_disconnect(error):
-        return _undecodable("the answer breaks the rules of HTTP", "http", operation)
+    if _is(error, "RemoteProtocolError") and not _is_disconnect(error):
+        return ResponseDecodeError(
+            "the answer breaks the rules of HTTP",
+            operation=operation.name,
+            reason="http",
+            retryable=True,
+            maybe_applied=True,
+        )
     causes = _causes(error)
     tls = is_unsent and any(_is_refusal(cause) for cause in causes)
     return ConnectionFailedError(
@@ -368,10 +269,31 @@ def _translate(error: Exception, operation: Operation) -> TransportError | Respo
     )
 
 
+def is_hung_up(error: Exception) -> bool:
+    """Tell whether the other side gave up the connection without a word."""
+    return _is(error, "RemoteProtocolError", "ReadError", "WriteError") and _is_disconnect(error)
+
+
+def _is(error: Exception, *names: str) -> bool:
+    # A transport may raise the errors of either library.
+    loaded = [sys.modules[name] for name in ENGINES if name in sys.modules]
+    return isinstance(error, tuple(getattr(http, name) for http in loaded for name in names))
+
+
+def _proxy_refusal(error: Exception, operation: Operation) -> ConnectionFailedError:
+    # The library says the proxy's status first; a refusal (4xx) will be the same again.
+    return ConnectionFailedError(
+        "the proxy makes no connection",
+        operation=operation.name,
+        reason="proxy",
+        retryable=not str(error).startswith("4"),
+    )
+
+
 def _is_disconnect(error: Exception) -> bool:
     # The library has one class for an answer that is cut off and for one that is garbage.
     text = str(error)
-    is_garbage = isinstance(error, httpx.RemoteProtocolError)
+    is_garbage = _is(error, "RemoteProtocolError")
     return not is_garbage or "disconnected" in text or "closed connection" in text
 
 

@@ -1,0 +1,197 @@
+"""One request and its reply: what is sent, how much is read, and how long that may take."""
+
+import hmac
+import time
+from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import anyio
+import attrs
+
+from identomat_async._pause import Pause
+from identomat_async._wire._files import Sink
+from identomat_async._wire._lane_transport import FRESH, PAUSE, PROGRESS, unwind
+from identomat_async._wire._line import Transport
+from identomat_async._wire._protocol import JSON_CAP, Operation, WireRequest
+from identomat_async._wire._replies import PAGE_MARKS, Reply, is_text
+from identomat_async._wire._transport import Library, Progress, translate
+from identomat_async.errors import (
+    IdentomatError,
+    RequestTimeoutError,
+    ResponseDecodeError,
+    ResponseTooLargeError,
+)
+
+MOST_HEADERS: Final = 200
+# A medium may begin slowly, but then it has to come: bytes per second, on average from its
+# first byte on.
+_SLOW_START: Final = 10.0
+_LEAST_PACE: Final = 16 * 1024
+
+
+async def exchange(
+    library: Library,
+    transport: Transport,
+    request: WireRequest,
+    operation: Operation,
+    *,
+    timeout: float,  # noqa: ASYNC109 - of a step; the caller bounds the whole
+    fresh: bool,
+    secret: bytes | None = None,
+    sink: Sink | None = None,
+    progress: Progress | None = None,
+    pause: Pause | None = None,
+) -> Reply:
+    """
+    Send one request and read its reply.
+
+    Args:
+        library: The HTTP library of *transport*.
+        transport: What carries it.
+        request: What is sent.
+        operation: What is asked; it says how large the body may be.
+        timeout: Seconds for each step: connecting, writing, each read.
+        fresh: The reply is the first one on its connection.
+        secret: The key with which a body that goes to *sink* is measured.
+        sink: Takes the body of a success piece by piece instead of the reply.
+        progress: Learns whether the request has left.
+        pause: Holds the request back where it stands in line for a connection.
+
+    Raises:
+        TransportError: No reply arrived, or not all of it.
+        ResponseDecodeError: The reply breaks HTTP, or our limits.
+    """
+    extensions: dict[str, object] = {"timeout": _steps(timeout), FRESH: fresh, PAUSE: pause}
+    if progress is not None:
+        progress.is_sent = True
+        extensions |= {"trace": progress.follow, PROGRESS: progress}
+    failure: IdentomatError
+    try:
+        response = await transport.handle_async_request(library.request(request, extensions))
+        return await _read(response, operation, secret, sink)
+    except IdentomatError as error:
+        failure = error
+    except Exception as error:  # noqa: BLE001 - whatever a transport raises is a failed request
+        failure = translate(error, operation)
+    # Raised out here, so that no object of the HTTP library hangs on it: those carry the
+    # request, and the request carries the company key.
+    raise failure
+
+
+@lru_cache(maxsize=8)
+def _steps(timeout: float) -> Mapping[str, float]:
+    connect, write = min(timeout, 5.0), min(timeout, 10.0)
+    return {"connect": connect, "write": write, "read": timeout, "pool": timeout}
+
+
+async def _read(
+    response: Any, operation: Operation, secret: bytes | None, sink: Sink | None
+) -> Reply:
+    stream = response.stream
+    chunks: AsyncIterator[bytes] | None = None
+    try:
+        headers = [(name.lower(), value) for name, value in response.headers.raw]
+        _check_headers(headers, operation)
+        received, chunks = time.time(), aiter(stream)
+        if sink is None:
+            body = await _collect(chunks, operation, operation.cap)
+            return Reply(status=response.status_code, headers=headers, body=body, received=received)
+        reply = Reply(status=response.status_code, headers=headers, received=received)
+        first = await _first(chunks)
+        if not response.is_success or is_text(reply) or first[:1] in PAGE_MARKS:
+            body = await _collect(chunks, operation, JSON_CAP, first)
+            return attrs.evolve(reply, body=body)
+        digest = await _drain(chunks, operation, secret or b"", sink, first)
+        return attrs.evolve(reply, digest=digest, head=first[:1])
+    finally:
+        await stream.aclose()
+        await unwind(chunks)
+
+
+def _check_headers(headers: list[tuple[bytes, bytes]], operation: Operation) -> None:
+    if len(headers) > MOST_HEADERS:
+        raise _undecodable("the answer has too many headers", "headers", operation)
+    for name, value in headers:
+        if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+            raise _undecodable("the answer is compressed, unasked", "encoding", operation)
+        if name == b"content-length" and value.isdigit() and int(value[:20]) > operation.cap:
+            raise _too_large(operation, operation.cap)
+
+
+async def _first(chunks: AsyncIterator[bytes]) -> bytes:
+    async for chunk in chunks:
+        if chunk:
+            return chunk
+    return b""
+
+
+async def _collect(
+    chunks: AsyncIterator[bytes], operation: Operation, cap: int, first: bytes = b""
+) -> bytes:
+    gauge = _Gauge(operation, cap)
+    body = bytearray(first)
+    async for chunk in chunks:
+        body += chunk
+        gauge.check(len(body))
+    return bytes(body)
+
+
+async def _drain(
+    chunks: AsyncIterator[bytes], operation: Operation, secret: bytes, sink: Sink, first: bytes
+) -> bytes:
+    gauge = _Gauge(operation, operation.cap)
+    code = hmac.new(secret, first, "sha256")
+    size = len(first)
+    await sink.write(first)
+    async for chunk in chunks:
+        size += len(chunk)
+        gauge.check(size)
+        code.update(chunk)
+        await sink.write(chunk)
+    return code.digest()
+
+
+class _Gauge:
+    """Holds a body to its most bytes, and a medium to its least pace."""
+
+    __slots__ = ("_began", "_cap", "_operation")
+
+    def __init__(self, operation: Operation, cap: int) -> None:
+        self._operation = operation
+        self._cap = cap
+        self._began: float | None = None
+
+    def check(self, size: int) -> None:
+        """Raise if a body that has come to *size* bytes by now is not worth waiting for."""
+        if size > self._cap:
+            raise _too_large(self._operation, self._cap)
+        if self._operation.is_media and size < self._due(anyio.current_time()):
+            raise RequestTimeoutError(
+                f"the medium comes at less than {_LEAST_PACE // 1024} KiB per second",
+                operation=self._operation.name,
+                reason="too-slow",
+                retryable=True,
+                maybe_applied=True,
+            )
+
+    def _due(self, now: float) -> float:
+        if self._began is None:
+            self._began = now
+        return (now - self._began - _SLOW_START) * _LEAST_PACE
+
+
+def _too_large(operation: Operation, cap: int) -> ResponseTooLargeError:
+    return ResponseTooLargeError(
+        f"the answer is larger than {cap} bytes; the rest was not read",
+        operation=operation.name,
+        reason="too-large",
+        retryable=True,
+        maybe_applied=True,
+    )
+
+
+def _undecodable(message: str, reason: str, operation: Operation) -> ResponseDecodeError:
+    return ResponseDecodeError(
+        message, operation=operation.name, reason=reason, retryable=True, maybe_applied=True
+    )

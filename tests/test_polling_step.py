@@ -211,6 +211,15 @@ def test_the_operators_time_counts_from_the_first_manual_check() -> None:
     assert pending(state, APPROVED, 1800.0).state.fresh
 
 
+@pytest.mark.parametrize("policy", [EVEN, PollPolicy(jitter=0.0, wait=wait_fixed(3))])
+def test_a_manual_check_that_ends_the_wait_is_read_again_soon(policy: PollPolicy) -> None:
+    confirming = pending(STATE, REVIEW, 100.0, policy)
+
+    then = pending(confirming.state, DOWN, 100.0, policy)
+
+    assert then.delay <= 10
+
+
 @pytest.mark.parametrize(
     ("strategy", "answer", "delay"),
     [(7, OPEN, 7.0), (7, REVIEW, 300.0), (400, REVIEW, 400.0), (7, DOWN, 7.0), (0.1, OPEN, FLOOR)],

@@ -18,6 +18,7 @@ from identomat_async._clock import seconds, timestamp
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._polling._outcomes import (
+    DECIDED,
     MANUAL_CHECK,
     DeadlinePassed,
     Outcome,
@@ -335,12 +336,14 @@ def _scheduled(
     now: float,
     load: Load,
 ) -> float | None:
+    # A MANUAL_CHECK that is itself the end, and that could not be read yet, is no review.
+    in_review = state.status is MANUAL_CHECK and state.until is DECIDED
     if isinstance(policy.wait, wait_person):
-        return policy.wait.gap(now - state.begun, status=state.status, stretch=load.stretch)
+        status = MANUAL_CHECK if in_review else None
+        return policy.wait.gap(now - state.begun, status=status, stretch=load.stretch)
     gap = consult(policy.wait, polls=state.polls, begun=state.begun, now=now, answer=answer)
     if gap is None:
         return None
-    in_review = state.status is MANUAL_CHECK
     return max(gap, load.at_least, REVIEW if in_review else 0.0)
 
 

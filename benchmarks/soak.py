@@ -54,7 +54,7 @@ class Run:
     async def begin(self, busy: anyio.CapacityLimiter) -> None:
         """Begin a session and watch it."""
         async with busy:
-            token, calls = await until_it_works(lambda: self.client.begin(deadline=5))
+            token, calls = await until_it_works(lambda: self.client.begin(deadline=2))
         self.begin_calls += calls
         self.begun.append(token)
         await self.poller.watch(token, deadline=self.span + margin(self.span))
@@ -62,7 +62,7 @@ class Run:
     async def delete(self, token: str, busy: anyio.CapacityLimiter) -> None:
         """Delete a session that has come to its end."""
         async with busy:
-            await until_it_works(lambda: self.client.delete(token, deadline=5))
+            await until_it_works(lambda: self.client.delete(token, deadline=2))
         self.deleted.append(token)
 
     async def go(self, sessions: int) -> None:
@@ -156,7 +156,7 @@ def beside(asked: argparse.Namespace, span: float) -> Figures:
 
 def margin(span: float) -> float:
     """Return for how long sessions are looked at after the last one could be settled."""
-    return min(5.0, span)
+    return min(5.0, span + 2)
 
 
 def gates(measured: Figures, sessions: int) -> list[Gate]:

@@ -1,4 +1,4 @@
-"""A service that settles every session, from a process of its own: `python _origin.py DELAY`."""
+"""A service in a process of its own, which says the same of every session."""
 
 import asyncio
 import json
@@ -14,10 +14,10 @@ _SIZE = 1900
 Seconds = float
 
 
-def document() -> bytes:
-    """Write an approved session of an invented person, as large as real ones are."""
+def document(result: str = "approved") -> bytes:
+    """Write a session of an invented person, as large as real ones are."""
     known = {
-        "result": "approved",
+        "result": result,
         "live": True,
         "similarity": 98,
         "document_type": "id_card",
@@ -70,13 +70,17 @@ class Origin(asyncio.Protocol):
         self._received += data
         while (end := request_end(self._received)) is not None:
             del self._received[:end]
-            asyncio.get_running_loop().call_later(self._delay, self._transport.write, self._answer)
+            if self._delay:
+                loop = asyncio.get_running_loop()
+                loop.call_later(self._delay, self._transport.write, self._answer)
+            else:
+                self._transport.write(self._answer)
 
 
-async def serve(delay: Seconds) -> None:
+async def serve(delay: Seconds, result: str) -> None:
     """Serve on a free port, which is printed, until standard input ends."""
     loop = asyncio.get_running_loop()
-    answer = answer_with(document())
+    answer = answer_with(document(result))
     server = await loop.create_server(
         lambda: Origin(answer, delay), "127.0.0.1", 0, backlog=_BACKLOG
     )
@@ -86,10 +90,10 @@ async def serve(delay: Seconds) -> None:
 
 
 @contextmanager
-def running(delay: Seconds) -> Generator[str]:
+def running(delay: Seconds, *, result: str = "approved") -> Generator[str]:
     """Run it for the length of a block; gives the base URL of its API."""
     with subprocess.Popen(  # noqa: S603  # our own file
-        [sys.executable, str(Path(__file__)), str(delay)],
+        [sys.executable, str(Path(__file__)), str(delay), result],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -100,4 +104,4 @@ def running(delay: Seconds) -> Generator[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(float(sys.argv[1])))
+    asyncio.run(serve(float(sys.argv[1]), sys.argv[2]))

@@ -90,14 +90,14 @@ def deadline_at(deadline: Deadline, *, now: float, name: str = "deadline") -> fl
     """
     Return when *deadline* is, in seconds since the epoch.
 
-    A number or timedelta counts from *now*; an aware datetime stands for itself and may
-    lie in the past.
+    A number or timedelta counts from *now*, an aware datetime from what the wall clock
+    shows: so the clock may have been set in the meantime. It may lie in the past.
 
     Raises:
         ConfigurationError: It is negative, not finite, or a datetime without time zone.
     """
     if isinstance(deadline, datetime):
-        return timestamp(deadline, name=name)
+        return now + (timestamp(deadline, name=name) - time.time())
     return now + seconds(deadline, name=name)
 
 

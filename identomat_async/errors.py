@@ -218,7 +218,8 @@ class ResponseDecodeError(IdentomatError):
     An answer arrived and cannot be read.
 
     `reason` says what is wrong with it: ``"http"``, ``"headers"``, ``"encoding"``,
-    ``"content-type"``, ``"empty"``, ``"json"``, ``"shape"``, ``"too-large"``.
+    ``"content-type"``, ``"empty"``, ``"json"``, ``"shape"``, ``"too-large"``, ``"cached"``
+    (from a cache on the way), ``"other-session"`` (it names one).
     """
 
 

@@ -17,7 +17,7 @@ from identomat_async._polling._outcomes import (
 )
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import PollPolicy, Step, step
-from identomat_async._polling._waiting import Group, Member, Waiter
+from identomat_async._polling._waiting import Group, Lone, Member, Waiter
 from identomat_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -57,7 +57,7 @@ def test_the_state_stands_for_the_widest_interest() -> None:
     entry, _ = entry_of((DECIDED, 50.0), (TERMINAL, 90.0), watch=(TERMINAL, 70.0))
 
     assert (entry.state.until, entry.state.deadline) == (DECIDED, 90.0)
-    assert [entry.first_end(now) for now in (0, 50, 90)] == [50.0, 90.0, math.inf]
+    assert [entry.first_end(now) for now in (0, 50, 70, 90)] == [50.0, 70.0, 90.0, math.inf]
     assert entry.is_wanted
     assert not entry_of((TERMINAL, 1.0))[0].delivers
 
@@ -139,3 +139,17 @@ def test_a_group_is_over_when_nothing_is_missing_or_with_an_error() -> None:
     failed = Group(1)
     Member(entry, failed, until=TERMINAL, deadline=1.0, since=0.0).fail(ConfigurationError("no"))
     assert failed.is_over
+
+
+def test_an_answer_that_is_there_outlasts_what_goes_wrong_then() -> None:
+    entry, _ = entry_of((TERMINAL, 1.0))
+    group = Group(1)
+    member = Member(entry, group, until=TERMINAL, deadline=1.0, since=0.0)
+    lone = Lone(entry, until=TERMINAL, deadline=1.0, since=0.0)
+    for waiter in (member, lone):
+        waiter.give(DeadlinePassed(token="t"))
+        waiter.fail(ConfigurationError("too late"))
+
+    assert group.is_over
+    assert group.error is None
+    assert lone.came_to == DeadlinePassed(token="t")

@@ -27,13 +27,14 @@ def outage() -> Outage:
     return Outage(random=lambda: 0.5)
 
 
-def ends(one: Outage, now: float, *, failed: bool) -> str | None:
-    return one.ended(now, failed=failed, usual=lambda: 1000.0)
+def ends(one: Outage, now: float, *, failed: bool, elapsed: float = 0.1) -> str | None:
+    return one.ended(now, failed=failed, elapsed=elapsed, usual=lambda: 1000.0)
 
 
-def down(now: float = 0.0) -> Outage:
+def down() -> Outage:
+    """Return a service that is down since second 0."""
     one = outage()
-    changes = [ends(one, now, failed=True) for _ in range(20)]
+    changes = [ends(one, -1.0 + number / 19, failed=True) for number in range(20)]
     assert changes == [None] * 19 + ["down"]
     return one
 
@@ -46,7 +47,23 @@ def test_nineteen_failures_are_no_outage_and_twenty_are() -> None:
 def test_nine_failures_of_ten_are_an_outage_and_fewer_are_not(good: int, is_down: bool) -> None:
     one = outage()
     for number in range(20):
-        ends(one, 0.0, failed=number >= good)
+        ends(one, number / 10, failed=number >= good)
+
+    assert one.is_down is is_down
+
+
+@pytest.mark.parametrize(
+    ("latency", "until", "is_down"),
+    [(0.1, 0.9, False), (0.1, 1.1, True), (2.0, 3.0, False), (2.0, 4.5, True), (9.0, 5.5, True)],
+)
+def test_failures_that_only_come_sooner_than_good_answers_are_no_outage(
+    latency: float, until: float, is_down: bool
+) -> None:
+    one = outage()
+    for _ in range(100):
+        ends(one, -100.0, failed=False, elapsed=latency)
+    for number in range(200):
+        ends(one, number * until / 200, failed=True)
 
     assert one.is_down is is_down
 
@@ -79,8 +96,8 @@ def test_probes_come_after_one_two_four_and_then_five_seconds() -> None:
 @pytest.mark.parametrize(("random", "wait"), [(0.0, 0.8), (1.0, 1.2)])
 def test_a_probe_comes_a_little_sooner_or_later(random: float, wait: float) -> None:
     one = Outage(random=lambda: random)
-    for _ in range(20):
-        ends(one, 0.0, failed=True)
+    for number in range(20):
+        ends(one, -1.0 + number / 19, failed=True)
 
     assert one.opens_at == pytest.approx(wait)
 
@@ -285,3 +302,7 @@ async def test_people_s_times_are_kept_for_the_next_schedule(source):
     assert len(durations.censored) == 30
     assert all(seconds == pytest.approx(300, abs=5) for seconds in durations.censored)
     assert repr(durations) == "<Durations of 30 sessions, and 30 undecided>"
+
+
+def test_a_poller_is_made_outside_an_event_loop(source):
+    assert len(ResultPoller(source)) == 0

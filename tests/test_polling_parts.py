@@ -235,7 +235,7 @@ def test_a_roster_keeps_who_is_wanted() -> None:
     roster.add(entry, 5.0)
     assert roster.agenda.pop(5.0) is entry
     roster.hold(entry)
-    roster.unhold()
+    roster.unhold(1)
     assert not roster.held
     assert roster.agenda.pop(5.0) is entry
     entry.place = ASKED

@@ -998,7 +998,7 @@ async def test_a_full_budget_of_ones_own_needs_no_looking_at_the_clock(source):
         await anyio.sleep(50)
         limited_by = poller.stats().limited_by
         engine = poller._core.engine
-        crowded = engine._opens_for(engine.budget, engine.now())
+        crowded, _ = engine.gates.opening(engine.now(), engine.clock, ours=engine.in_flight)
         assert len(await drained(poller)) == 20
 
     assert limited_by == "in_flight"

@@ -1,7 +1,11 @@
 """Media that go to a file: whole or not at all. Worker threads need the real clock."""
 
+import asyncio
 import contextlib
+import errno
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,4 +117,104 @@ async def test_a_file_that_failed_once_takes_no_more(tmp_path: Path, full_disk: 
         with pytest.raises(SinkError):
             await file.rewind()
 
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+import anyio, httpx
+from identomat_async import IdentomatClient, Media
+
+async def main(path):
+    image = httpx.Response(200, content=b"\\xff" * 200_000, headers={"content-type": "image/jpeg"})
+    transport = httpx.MockTransport(lambda _: image)
+    async with IdentomatClient("k", transport=lambda: transport) as client:
+        try:
+            await client.save_media("t", Media.FACE, path)
+        except OSError as error:
+            print(type(error).__name__, error.errno, error.__context__)
+
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, before[1]))
+anyio.run(main, Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, before)
+"""
+
+WATCHED = """
+import sys
+from pathlib import Path
+import anyio
+from identomat_async._wire._files import AtomicFile
+
+async def main(path):
+    async with AtomicFile(path) as file:
+        await file.write(b"new")
+        sys.addaudithook(tell)
+        await file.commit()
+
+def tell(event, arguments):
+    if event == "os.rename" and str(arguments[1]) == sys.argv[1]:
+        print("named")
+    elif event == "open" and str(arguments[0]) == str(Path(sys.argv[1]).parent):
+        print("folder opened")
+
+anyio.run(main, Path(sys.argv[1]))
+"""
+
+
+def child(program: str, path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent.parent,
+    )
+
+
+def test_a_process_whose_disk_is_full_goes_on_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "face").write_text("old")
+    done = child(FULL, tmp_path / "face")
+
+    assert (done.stdout, done.stderr, done.returncode) == (f"OSError {errno.EFBIG} None\n", "", 0)
+    assert [each.name for each in tmp_path.iterdir()] == ["face"]
+    assert (tmp_path / "face").read_text() == "old"
+
+
+def test_after_the_file_its_name_is_made_durable(tmp_path: Path) -> None:
+    done = child(WATCHED, tmp_path / "face")
+
+    assert (done.stdout, done.stderr) == ("named\nfolder opened\n", "")
+
+
+async def test_a_folder_that_cannot_be_opened_takes_a_file_all_the_same(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with AtomicFile(tmp_path / "face") as file:
+        await file.write(b"new")
+        # Its own descriptor was the lowest that was free; now there is none.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (file._opened.fileno(), hard))
+        try:
+            await file.commit()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert (tmp_path / "face").read_bytes() == b"new"
+
+
+def test_a_task_that_is_cancelled_again_and_again_leaves_nothing(tmp_path: Path) -> None:
+    async def save() -> None:
+        async with AtomicFile(tmp_path / "face") as file:
+            await file.write(b"new")
+            await asyncio.sleep(60)
+
+    async def main() -> None:
+        task = asyncio.create_task(save())
+        await asyncio.sleep(0.05)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([task])
+
+    asyncio.run(main())
     assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ import math
 import pickle
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -371,3 +372,11 @@ def test_only_the_service_itself_asks_to_wait() -> None:
     errors = [RateLimitedError(retry_after=5), ServerError(), ConnectionFailedError()]
 
     assert [asked_wait(error) for error in errors] == [5, 0, 0]
+
+
+@pytest.mark.parametrize("keywords", [{}, {"secret_key": Secret("s")}, {"encoding": "form"}])
+@pytest.mark.parametrize("key", ["plain", 'quo"te', "back\\slash", "{}'"])
+def test_the_quick_way_to_ask_for_a_result_says_the_same(key: str, keywords: Any) -> None:
+    endpoint = Endpoint(company_key=Secret(key), **keywords)
+
+    assert endpoint.look("T-o_k9") == endpoint.request(RESULT, {"session_token": "T-o_k9"})

@@ -1,6 +1,7 @@
 """What a reply means: plain functions of what was received."""
 
 import json
+import traceback
 from contextlib import suppress
 from email.utils import formatdate
 
@@ -13,6 +14,7 @@ from identomat_async._wire._protocol import BEGIN, DELETE, RESULT, Operation, me
 from identomat_async._wire._replies import (
     Reply,
     check,
+    check_session,
     content_type_of,
     decode_token,
     read,
@@ -155,6 +157,10 @@ def test_an_error_need_not_be_signed() -> None:
         (b'"x"', b"image/jpeg", MEDIA, "content-type"),
         (b"<svg>", b"image/svg+xml", MEDIA, "content-type"),
         (b"\xff\xd8", b"text/html", MEDIA, "content-type"),
+        (b"\r\n <html>", b"image/jpeg", MEDIA, "content-type"),
+        (b"\xef\xbb\xbf{}", b"image/jpeg", MEDIA, "content-type"),
+        (b"[1]", b"image/jpeg", MEDIA, "content-type"),
+        (b"null", b"video/mp4", MEDIA, "content-type"),
     ],
 )
 def test_a_page_or_nothing_is_no_answer(
@@ -165,6 +171,68 @@ def test_a_page_or_nothing_is_no_answer(
 
     assert isinstance(error, ResponseDecodeError)
     assert error.reason == reason
+
+
+CACHED = [
+    pytest.param([(b"age", b"1")], id="age"),
+    pytest.param([(b"age", b"0"), (b"age", b" 007 ")], id="two-ages"),
+    pytest.param([(b"age", b"0, 5")], id="ages-in-one"),
+    pytest.param([(b"x-cache", b"HIT")], id="hit"),
+    pytest.param([(b"x-cache", b"Hit from cloudfront")], id="hit-from"),
+    pytest.param([(b"x-cache", b"RefreshHit from cloudfront")], id="refreshed"),
+    pytest.param([(b"x-cache", b"MISS, HIT")], id="second-cache"),
+    pytest.param([(b"x-cache", b"MISS"), (b"x-cache", b"TCP_MEM_HIT from a")], id="second-header"),
+    pytest.param([(b"x-cache-status", b"STALE")], id="stale"),
+    pytest.param([(b"cf-cache-status", b"REVALIDATED")], id="revalidated"),
+    pytest.param([(b"cache-status", b"a; fwd=miss, b; hit; ttl=5")], id="standard"),
+]
+NOT_CACHED = [
+    pytest.param([(b"age", b"0")], id="age"),
+    pytest.param([(b"age", b"-5"), (b"age", b"soon"), (b"age", b"")], id="no-age"),
+    pytest.param([(b"x-cache", b"MISS")], id="miss"),
+    pytest.param([(b"x-cache", b"Miss from hit.example")], id="name-of-a-cache"),
+    pytest.param([(b"x-cache", b""), (b"x-cache", b" , ;")], id="nothing"),
+    pytest.param([(b"cf-cache-status", b"DYNAMIC")], id="dynamic"),
+    pytest.param([(b"cache-status", b"hit.example; fwd=miss; stored")], id="standard"),
+]
+
+
+@pytest.mark.parametrize("headers", CACHED)
+@pytest.mark.parametrize("operation", [BEGIN, RESULT, DELETE, MEDIA], ids=lambda each: each.name)
+@pytest.mark.parametrize("body", [b"{}", b'"SESSION_NOT_FOUND"'])
+def test_what_a_cache_kept_is_no_answer(
+    headers: list[tuple[bytes, bytes]], operation: Operation, body: bytes
+) -> None:
+    error = failure(Reply(status=200, headers=[JSON, *headers], body=body), operation)
+
+    assert isinstance(error, ResponseDecodeError)
+    assert (error.reason, error.retryable, error.maybe_applied) == ("cached", True, True)
+
+
+@pytest.mark.parametrize("headers", NOT_CACHED)
+def test_what_a_cache_passed_on_is_an_answer(headers: list[tuple[bytes, bytes]]) -> None:
+    check(Reply(status=200, headers=[JSON, *headers], body=b"{}"), RESULT, secret=None)
+
+
+def test_an_error_out_of_a_cache_is_still_that_error() -> None:
+    kept = Reply(status=401, headers=[(b"age", b"9")], body=b"{}")
+
+    assert isinstance(failure(kept), AuthenticationError)
+
+
+@pytest.mark.parametrize("named", [None, "t", 5])
+def test_a_document_that_names_its_own_session_or_none_passes(named: object) -> None:
+    check_session({"session_token": named}, "t", RESULT)
+    check_session({}, "t", RESULT)
+
+
+def test_a_document_that_names_another_session_is_refused() -> None:
+    with pytest.raises(ResponseDecodeError) as caught:
+        check_session({"session_token": "Anna-Canary"}, "t", RESULT)
+
+    assert (caught.value.reason, caught.value.retryable) == ("other-session", True)
+    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "Anna-Canary" not in str([frame.locals for frame in list(trace.stack)[1:]])
 
 
 def test_an_error_code_where_a_medium_is_due_is_an_error_of_the_service() -> None:

@@ -44,6 +44,7 @@ __all__ = [
 _STATUS_FIRST = re.compile(
     rb'[ \t\r\n]*+\{[ \t\r\n]*+"result"[ \t\r\n]*+:[ \t\r\n]*+"(\w++)"[ \t\r\n]*+(?:,|\}\Z)'
 )
+_RESULT_KEY = b'"result"'
 
 _Document: TypeAlias = dict[str, object]
 
@@ -130,14 +131,16 @@ def read_status(body: bytes) -> SessionStatus:
     """
     Read the status alone; this is what a poll needs.
 
-    For a document that begins with its `result`, as the service's do, nothing else of it
-    is looked at: it may be broken further on. What is acted upon is read with
-    `decode_result`.
+    For a document that begins with its `result`, as the service's do, and has no other
+    ``"result"`` in it, nothing else is looked at: it may be broken further on. What is
+    acted upon is read with `decode_result`; of every document that it can read, this gives
+    the same status.
 
     Raises:
         ResponseDecodeError: There is no status in it.
     """
-    if (found := _STATUS_FIRST.match(body)) and body.endswith(b"}"):
+    found = _STATUS_FIRST.match(body)
+    if found and body.endswith(b"}") and body.find(_RESULT_KEY, found.end()) < 0:
         return status_of(found[1].decode())
     status = _status_or_error(body)
     del body, found

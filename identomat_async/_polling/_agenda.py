@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 TICK = 0.02
 # So many shadows are borne before they are swept out, when they are the most of what
 # there is.
-_SHADOWS = 1000
+_SHADOWS = 100
 
 
 class Dated(Protocol):

@@ -10,7 +10,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from identomat_async._budget import RateBudget
-from identomat_async._polling._courier import Courier, Handler
+from identomat_async._polling._courier import Courier, Handler, is_handling
 from identomat_async._polling._desk import Desk, Terms
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._hub import Hub
@@ -183,7 +183,8 @@ class Core:
         if self._form == "service":
             self._grace = grace
             self._end.set()
-            await self._ended.wait()
+            if not is_handling(self.outbox):  # which would wait for itself
+                await self._ended.wait()
 
     def close(self) -> None:
         """End everything that goes on."""
@@ -244,7 +245,7 @@ class Core:
             confirmations=learner.tally.confirmations,
             buffered=len(self.outbox),
             unacked=len(self.outbox.unacked),
-            oldest_unacked=None,
+            oldest_unacked=self.outbox.oldest_unacked,
             limited_by=self._limited_by(now),
             stretch=learner.load.stretch,
             lateness_p50=learner.tally.lateness(0.5),

@@ -6,9 +6,9 @@ import itertools
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 
 import anyio
-import attrs
 from anyio.abc import TaskGroup
 from anyio.to_thread import run_sync
 
@@ -25,6 +25,20 @@ _LAST_RETRY = 300.0
 _logger = logging.getLogger("identomat_async")
 
 
+class _Call:
+    """A call of a handler with an outcome from *outbox*."""
+
+    __slots__ = ("is_active", "outbox")
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.is_active = True
+        self.outbox = outbox
+
+
+# The calls that the running code is a part of, in worker threads too.
+_calls: ContextVar[tuple[_Call, ...]] = ContextVar("calls", default=())
+
+
 class Courier:
     """
     Hands deliveries over, at most *concurrency* at a time.
@@ -39,6 +53,7 @@ class Courier:
         self._tally = tally
         self._concurrency = concurrency
         self._active = 0
+        self._beginning = 0
         self._order = itertools.count()
         self._later: list[tuple[float, int, str]] = []
         for delivery in outbox.unacked.values():
@@ -60,26 +75,50 @@ class Courier:
             await self._outbox.listen().wait()
 
     def _hand_out(self, tasks: TaskGroup) -> None:
-        while self._active < self._concurrency and (delivery := self._next()) is not None:
+        while self._active < self._concurrency:
+            name = self._due_again()
+            if name is None and self._beginning >= len(self._outbox):
+                return
             self._active += 1
-            # Before its task begins: a cancel in between must not lose it.
-            again = attrs.evolve(delivery, attempt=delivery.attempt + 1, redelivered=True)
-            self._outbox.unacked[delivery.id] = again
-            tasks.start_soon(self._hand_over, delivery)
+            self._beginning += name is None
+            tasks.start_soon(self._hand_over, name)
 
-    def _next(self) -> Delivery | None:
+    def _due_again(self) -> str | None:
         while self._later and self._later[0][0] <= anyio.current_time():
             _, _, name = heapq.heappop(self._later)
             if name in self._outbox.unacked:
-                return self._outbox.unacked[name]
-        return self._outbox.take()
+                return name
+        return None
 
     def _delay(self) -> float:
         if self._active >= self._concurrency or not self._later:
             return math.inf
         return max(0.0, self._later[0][0] - anyio.current_time())
 
-    async def _hand_over(self, delivery: Delivery) -> None:
+    async def _hand_over(self, name: str | None) -> None:
+        call = _Call(self._outbox)
+        _calls.set((*_calls.get(), call))
+        try:
+            if (delivery := self._taken(name)) is not None:
+                await self._give(delivery)
+        finally:
+            call.is_active = False
+            self._active -= 1
+            self._outbox.notify()
+
+    def _taken(self, name: str | None) -> Delivery | None:
+        # Only now, in the task that calls the handler, and without a pause before the
+        # call: up to here the outcome can be discarded, and the session watched on.
+        if name is not None:
+            delivery = self._outbox.unacked.get(name)
+        else:
+            self._beginning -= 1
+            delivery = self._outbox.take()
+        if delivery is not None:
+            self._outbox.hand_over(delivery)
+        return delivery
+
+    async def _give(self, delivery: Delivery) -> None:
         try:
             await self._call(delivery)
         except Exception as error:  # noqa: BLE001 - whatever it is, the outcome is not lost
@@ -90,10 +129,9 @@ class Courier:
             # Not we are cancelled, but something that the handler awaited.
             self._refused(delivery, type(error).__name__)
         else:
-            self._outbox.unacked.pop(delivery.id, None)
+            self._outbox.accepted(delivery.id)
         finally:
-            self._active -= 1
-            self._outbox.notify()
+            self._outbox.put_down(delivery.id)
 
     async def _call(self, delivery: Delivery) -> None:
         if _is_async(self._handler):
@@ -118,6 +156,11 @@ class Courier:
 
     def _postpone(self, delivery: Delivery, until: float) -> None:
         heapq.heappush(self._later, (until, next(self._order), delivery.id))
+
+
+def is_handling(outbox: Outbox) -> bool:
+    """Tell whether this is called from a handler that has been given one from *outbox*."""
+    return any(call.is_active and call.outbox is outbox for call in _calls.get())
 
 
 def _is_async(handler: Handler) -> bool:

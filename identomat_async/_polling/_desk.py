@@ -96,7 +96,7 @@ class Desk:
     def has(self, token: str) -> bool:
         """Tell whether a session is watched and its outcome not handed over."""
         entry = self._roster.live.get(token)
-        return token in self._outbox.tokens or (entry is not None and entry.delivers)
+        return token in self._outbox or (entry is not None and entry.delivers)
 
     def watch_all(self, watches: Sequence[str | Watch]) -> None:
         """
@@ -212,7 +212,7 @@ class Desk:
         return PollState(
             token=checked_token(watch.token),
             reference=watch.reference,
-            begun=now if begun is None else timestamp(begun, name="begun"),
+            begun=now if begun is None else deadline_at(begun, now=now, name="begun"),
             watched=now,
             deadline=self.terms.ends_at(watch.deadline, now),
             until=self.terms.until if watch.until is None else checked_until(watch.until),
@@ -234,16 +234,21 @@ class Desk:
         return attrs.evolve(state, reference=reference)
 
     def _join(self, entry: Entry, state: PollState) -> None:
-        review, own = state.review, (state.until, state.deadline)
+        review, watched = state.review, state.watched
+        own = (state.until, state.deadline)
         if entry.delivers:
+            watched = entry.state.watched
             own = (stricter(entry.until, state.until), max(entry.deadline, state.deadline))
             review = max(entry.state.review, review)
         else:
             entry.delivers = True
             self.watching += 1
+            # Those who wait for it may have longer.
+            self._roster.put(entry, min(entry.due, max(state.deadline, state.watched)))
+            self._engine.wake()
         entry.own = own
         reference = entry.state.reference if state.reference is None else state.reference
-        entry.state = attrs.evolve(entry.state, reference=reference, review=review)
+        entry.state = attrs.evolve(entry.state, reference=reference, review=review, watched=watched)
         entry.widen()
 
     def _first_look(self, age: float, now: float, deadline: float) -> float:
@@ -256,7 +261,7 @@ class Desk:
         return now + gap if now + gap < deadline else max(now, deadline)
 
     def _mind_the_rate(self, now: float) -> None:
-        rate = self._engine.rate
+        rate = self._engine.gates.rate
         span = self.terms.ends_at(None, now) - now
         if rate is None or not math.isfinite(span):
             return

@@ -8,10 +8,11 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup
 
-from identomat_async._budget import TIMER_SLACK, RateBudget
+from identomat_async._budget import RateBudget
 from identomat_async._clock import Clock
 from identomat_async._polling._agenda import Agenda
 from identomat_async._polling._entry import ASKED, Entry
+from identomat_async._polling._gates import Gates, HeldUpBy
 from identomat_async._polling._learner import Learner
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
@@ -20,12 +21,10 @@ from identomat_async._polling._tasks import task_group
 from identomat_async._polling._waiting import Lone
 from identomat_async.errors import ClientClosedError, IdentomatError, RequestTimeoutError
 
-# How long to look away when places are taken by somebody who will not tell.
-_BUSY_WAIT = 0.05
 # Timers of some event loops are rounded down to the millisecond; less would spin.
 _LEAST_SLEEP = 0.001
-# A budget bears a start that is a little late: so its places are waited for in batches.
-_BATCH = TIMER_SLACK / 3
+# So many that were held back are let go at a time.
+_UNHELD = 1000
 # How often the demand is weighed against the rate.
 _WEIGHING = 1.0
 
@@ -61,23 +60,27 @@ class Engine:
     limits: Agenda[Lone] = attrs.field(factory=Agenda[Lone])
     is_running: bool = False
     stopped: anyio.Event = attrs.field(factory=anyio.Event)
-    budgets: tuple[RateBudget, ...] = attrs.field(init=False)
+    gates: Gates = attrs.field(init=False)
     _tasks: TaskGroup | None = None
     # Those at work in the order in which they began to look.
     _idle: dict[_Worker, None] = attrs.field(factory=dict)
     _busy: dict[_Worker, None] = attrs.field(factory=dict)
     _clock: Clock | None = None
     _changed: anyio.Event = attrs.field(factory=anyio.Event)
-    _scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
+    _scope: anyio.CancelScope | None = None
     _weighed: float = -math.inf
+    _held_up_by: HeldUpBy | None = None
     _is_roused: bool = False
+    _is_ending: bool = False
     _alarm: float = math.inf
     _is_paused_for: bool = False
 
     def __attrs_post_init__(self) -> None:
-        # The ceilings that a look obeys.
-        self.budgets = tuple(
-            {id(each): each for each in (self.budget, self.source.budget) if each}.values()
+        self.gates = Gates(
+            source=self.source,
+            budget=self.budget,
+            outage=self.learner.outage,
+            halt=self.learner.halt,
         )
 
     @property
@@ -96,46 +99,41 @@ class Engine:
         """How many looks are under way."""
         return len(self._busy)
 
-    @property
-    def rate(self) -> float | None:
-        """The strictest ceiling, in requests per second; None for no limit."""
-        rates = [budget.per_second for budget in self.budgets]
-        return min((rate for rate in rates if rate is not None), default=None)
-
     def weigh(self) -> None:
         """Weigh the demand against the rate."""
         self.clock.wake()
         self._weighed = self.now()
         demand, policy = self.roster.demand, self.learner.policy
-        self.learner.load = demand.load(policy.wait, self.rate, self._weighed)
+        self.learner.load = demand.load(policy.wait, self.gates.rate, self._weighed)
 
     def is_crowded(self, now: float) -> bool:
         """Tell whether somebody is due for whom there is no place."""
-        is_full = any(budget.is_full for budget in self.budgets)
-        return is_full and self.roster.agenda.next_due() <= now
+        return self.gates.is_full and self.roster.agenda.next_due() <= now
 
     def unblock(self) -> None:
         """Go on with the sessions that were held back for a slow consumer."""
-        self.roster.unhold()
-        self.wake()
+        self._changed.set()
 
     def wake(self) -> None:
         """Have the scheduler look again if somebody comes up before it means to."""
-        if self.roster.agenda.next_due() < self._alarm:
+        # Who is due already and held up has to wait for what the scheduler waits for.
+        if self._held_up_by is None and self.roster.agenda.next_due() < self._alarm:
             self._changed.set()
 
     @asynccontextmanager
     async def hosted(self) -> AsyncGenerator[TaskGroup]:
         """Look at sessions as they come due for the length of a block."""
         self.is_running, self.stopped = True, anyio.Event()
+        self._is_ending = False
         self._scope = anyio.CancelScope()
         self.learner.halt.reset()
         try:
             async with task_group() as tasks:
-                tasks.start_soon(self._run)
+                tasks.start_soon(self._run, self._scope)
                 try:
                     yield tasks
                 finally:
+                    self._is_ending = True
                     tasks.cancel_scope.cancel()
         finally:
             self.is_running = False
@@ -151,10 +149,12 @@ class Engine:
 
     def stop(self) -> None:
         """Look at nothing more in this block."""
-        self._scope.cancel()
+        if self._scope is not None:
+            self._is_ending = True
+            self._scope.cancel()
 
-    async def _run(self) -> None:
-        with self._scope:
+    async def _run(self, scope: anyio.CancelScope) -> None:
+        with scope:
             try:
                 async with task_group() as self._tasks:
                     await self._schedule()
@@ -173,6 +173,9 @@ class Engine:
             while (waiter := self.limits.pop(now)) is not None:
                 self.learner.let_go(waiter, now)
             self._mind_pauses(now)
+            if self.roster.held and not self.is_blocked():
+                # A few at a time: a hundred thousand would hold the event loop up.
+                self.roster.unhold(_UNHELD)
             self._rouse(now)
             delay = max(self._delay(now), _LEAST_SLEEP)
             self._alarm = now + delay
@@ -180,38 +183,17 @@ class Engine:
                 await self._changed.wait()
 
     def _delay(self, now: float) -> float:
-        due = self.roster.agenda.next_due()
-        if due <= now:
+        due, self._held_up_by = self.roster.agenda.next_due(), None
+        if due <= now and not self._is_roused:
             # Somebody is due and was not taken: what is it that holds everybody up?
-            due = max(self._opens_at(now), *(self._opens_for(each, now) for each in self.budgets))
-        oldest = next(iter(self._busy)).began if self._busy else math.inf
-        return min(due, oldest + self.source.timeout, self.limits.next_due()) - now
-
-    def _opens_at(self, now: float) -> float:
-        # What the service says, how it is, and whether it takes us.
-        learner = self.learner
-        asked = self.source.pause.until + self.clock.offset
-        # A pause may be lifted, and by another poller of the same client.
-        asked = min(asked, now + _WEIGHING)
-        return max(asked, learner.outage.opens_at, learner.halt.opens_at)
-
-    def _opens_for(self, budget: RateBudget, now: float) -> float:
-        if budget.is_full and budget.in_flight <= len(self._busy):
-            return math.inf  # our own looks tell when they are done
-        if budget.is_open_at(now - self.clock.offset):
-            return now
-        return max(budget.opens_at + self.clock.offset + _BATCH, now + _BATCH)
-
-    def _is_open(self, now: float) -> bool:
-        loop, learner = now - self.clock.offset, self.learner
-        if self.source.pause.until > loop:
-            return False
-        if learner.outage.opens_at > now or learner.halt.opens_at > now:
-            return False
-        for budget in self.budgets:  # noqa: SIM110 - at every look, and `all` costs as much as the rest
-            if not budget.is_open_at(loop):
-                return False
-        return True
+            opening = self.gates.opening(now, self.clock, ours=len(self._busy))
+            due, self._held_up_by = opening
+        if self.roster.held and not self.is_blocked():
+            return 0.0
+        limits = [due, self.limits.next_due()]
+        if self._busy:
+            limits += [next(iter(self._busy)).began + self.source.timeout, now + _WEIGHING]
+        return min(limits) - now
 
     def _cut_off(self, now: float) -> None:
         for worker in self._busy:
@@ -222,23 +204,25 @@ class Engine:
 
     def _take(self, now: float) -> Entry | None:
         agenda = self.roster.agenda
-        if agenda.next_due() > now or not self._is_open(now):
+        if agenda.next_due() > now or not self.gates.are_open(now, self.clock):
             return None
         while (entry := agenda.pop(now)) is not None:
             if self.is_blocked() and entry.waiter is None:
                 self.roster.hold(entry)
                 continue
-            self.learner.halt.probing(now)
-            self.learner.outage.began(now)
-            for budget in self.budgets:
-                budget.take(now - self.clock.offset)
+            self.gates.take(now, self.clock)
             entry.place = ASKED
             return entry
         return None
 
     def _rouse(self, now: float) -> None:
         """Have one more worker look if somebody is due; it will rouse the next."""
-        if self._is_roused or self.roster.agenda.next_due() > now or not self._is_open(now):
+        if (
+            self._is_roused
+            or self._is_ending
+            or self.roster.agenda.next_due() > now
+            or not self.gates.are_open(now, self.clock)
+        ):
             return
         self._is_roused = True
         if self._idle:
@@ -269,7 +253,8 @@ class Engine:
     async def _serve(self, worker: _Worker) -> None:
         while True:
             now = self.now()
-            entry = None if worker.scope.cancel_called else self._take(now)
+            is_ending = self._is_ending or worker.scope.cancel_called
+            entry = None if is_ending else self._take(now)
             if entry is None:
                 await self._rest(worker)
                 continue
@@ -282,6 +267,8 @@ class Engine:
         worker.event = anyio.Event()
         self._busy.pop(worker, None)
         self._idle[worker] = None
+        if self._held_up_by == "places":
+            self._changed.set()
         self.wake()
         try:
             await worker.event.wait()
@@ -293,15 +280,14 @@ class Engine:
         try:
             while await self._ask(worker, entry, now):
                 # It would end: the document is read at once, before other polls.
-                await self._claim_places()
+                await self.gates.claim()
                 now = self.now()
                 if self._is_paused(entry, now):
                     break
         except BaseException:
-            # Cancelled: the session stays due.
-            entry.place = None
-            if self.roster.has(entry):
-                self.roster.put(entry, self.now())
+            # Cancelled: the session stays due. If all are, nobody is to be roused for it.
+            self._is_ending |= not worker.scope.cancel_called
+            self._put_back(entry)
             raise
 
     async def _ask(self, worker: _Worker, entry: Entry, now: float) -> bool:
@@ -321,8 +307,10 @@ class Engine:
             answer = error.with_traceback(None)
         finally:
             worker.began = math.inf
-            self._give_places_back()
+            self.gates.give_back()
         again = self.learner.learn(entry, answer, now, elapsed=self.now() - now)
+        if self._held_up_by == "service":
+            self._changed.set()
         self.wake()
         return again
 
@@ -330,10 +318,14 @@ class Engine:
         # The service asked for a pause while this one stood in the queue.
         if self.source.pause.until <= now - self.clock.offset:
             return False
-        self._give_places_back()
-        entry.place = None
-        self.roster.put(entry, now)
+        self.gates.give_back()
+        self._put_back(entry)
         return True
+
+    def _put_back(self, entry: Entry) -> None:
+        entry.place = None
+        if self.roster.has(entry):
+            self.roster.put(entry, self.now())
 
     def _mind_pauses(self, now: float) -> None:
         remaining = self.source.pause.remaining()
@@ -345,25 +337,8 @@ class Engine:
 
     def resume(self) -> None:
         """Lift whatever pause there is, and let the next look find out."""
-        self.source.pause.lift()
-        self.learner.outage.reset()
-        self.learner.halt.probe(self.now())
+        self.gates.lift(self.now())
         self._changed.set()
-
-    async def _claim_places(self) -> None:
-        claimed: list[RateBudget] = []
-        try:
-            for budget in self.budgets:
-                await budget.acquire(urgent=True)
-                claimed.append(budget)
-        except BaseException:
-            for budget in claimed:
-                budget.release()
-            raise
-
-    def _give_places_back(self) -> None:
-        for budget in self.budgets:
-            budget.release()
 
 
 def _closed() -> ClientClosedError:

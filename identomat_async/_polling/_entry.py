@@ -132,6 +132,9 @@ class Entry:
         """Return the first deadline after *now* that anybody has, infinity if none."""
         ends_at = self.state.ends_at
         first = math.inf if is_over(ends_at, now) else ends_at
+        if self.own is not None:
+            ends_at = self.state.ends_at_for(*self.own)
+            first = first if is_over(ends_at, now) else min(first, ends_at)
         for waiter in self.waiters:
             if waiter.deadline < first and not is_over(waiter.deadline, now):
                 first = waiter.deadline

@@ -12,7 +12,7 @@ from identomat_async._polling._failures import FailureLog
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._hub import Hub, known
 from identomat_async._polling._outage import Outage
-from identomat_async._polling._outcomes import Outcome
+from identomat_async._polling._outcomes import IN_PROGRESS, Outcome
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import (
@@ -98,7 +98,7 @@ class Learner:
         error = answer if isinstance(answer, IdentomatError) else None
         self.tally.ended(error, now + elapsed)
         self._judge_account(error, now)
-        self._judge_service(error, now + elapsed)
+        self._judge_service(error, now + elapsed, elapsed)
         if not self.roster.has(entry):
             return False
         before = entry.state
@@ -165,8 +165,10 @@ class Learner:
         self.hub.tell(Resumed())
         _logger.info("polling goes on")
 
-    def _judge_service(self, error: IdentomatError | None, now: float) -> None:
-        change = self.outage.ended(now, failed=_is_outage(error), usual=self._usual)
+    def _judge_service(self, error: IdentomatError | None, now: float, elapsed: float) -> None:
+        change = self.outage.ended(
+            now, failed=_is_outage(error), elapsed=elapsed, usual=self._usual
+        )
         if change == "down":
             self.paused("outage", None)
         elif change == "up":
@@ -278,6 +280,8 @@ def _ends_something(entry: Entry, then: Step, status: SessionStatus, now: float)
     # (*then*) nor for another.
     assert isinstance(then, Pending)  # noqa: S101 - a bare status is never an outcome
     is_end = then.state.fresh and then.delay == 0
+    if status is IN_PROGRESS and entry.waiter is None:
+        return is_end  # nearly always, and then the widest interest is the only one
     return is_end or entry.is_settled_by(status) or entry.is_late_for_anybody(then.state, now)
 
 

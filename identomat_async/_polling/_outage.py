@@ -15,6 +15,9 @@ from identomat_async._budget import TIMER_SLACK
 _ENOUGH = 20
 _WITHIN = 10.0
 _FAILED = 0.9
+# Failures may come sooner than good answers: so the first have to be older than twice
+# what those take, by what is known of it, and within these seconds.
+_YOUNG, _OLD = 1.0, 5.0
 # Then one look at a time, so many seconds apart; somewhat less or more, by chance.
 _FIRST_PROBE = 1.0
 _LAST_PROBE = 5.0
@@ -24,6 +27,8 @@ _JITTER = 0.2
 _SLOW = 0.05
 _CATCHING_UP = 1.2
 _RAMP = 60.0
+# The share of each good answer in the time that good answers take.
+_LEARNING = 0.1
 # Fewer looks per second than this are nobody's burden.
 _LIGHT = 10.0
 
@@ -46,26 +51,32 @@ class Outage:
     _gap: float = _FIRST_PROBE
     _usual: float = _LIGHT
     _since: float = math.inf
+    _latency: float = 0.0
 
-    def ended(self, now: float, *, failed: bool, usual: Callable[[], float]) -> Change | None:
+    def ended(
+        self, now: float, *, failed: bool, elapsed: float, usual: Callable[[], float]
+    ) -> Change | None:
         """
         Count a look that ended *now*, whether it *failed* for want of a sound service.
 
         Args:
             now: Seconds.
             failed: Whether the service was not there, or not itself.
+            elapsed: Seconds that it took.
             usual: Returns the looks per second of better times; called when they end.
 
         Returns:
             ``"down"`` if with this look it is, ``"up"`` if it is no more.
         """
+        if not failed:
+            self._latency += _LEARNING * (elapsed - self._latency)
         if self.is_down:
             if failed:
                 return None
             self.come_back(now)
             return "up"
         self._count(now, failed=failed)
-        if not failed or not self._is_over():
+        if not failed or not self._is_over(now):
             return None
         self.is_down, self._gap, self._since = True, _FIRST_PROBE, math.inf
         self._seconds.clear()
@@ -116,7 +127,9 @@ class Outage:
         seconds[-1][1] += 1
         seconds[-1][2] += failed
 
-    def _is_over(self) -> bool:
+    def _is_over(self, now: float) -> bool:
+        if now - self._seconds[0][0] < min(max(_YOUNG, 2 * self._latency), _OLD):
+            return False
         ended = sum(second[1] for second in self._seconds)
         failed = sum(second[2] for second in self._seconds)
         return ended >= _ENOUGH and failed >= _FAILED * ended

@@ -8,17 +8,26 @@ import attrs
 
 from identomat_async._polling._outcomes import Delivery, Outcome
 
+# Whoever was held back is gone through again each time that there is room: not for every
+# outcome taken from a full outbox, but for an eighth of them.
+_ROOM = 8
+
 
 class Outbox:
     """
     Outcomes in the order in which they came, one per session.
 
-    *unacked* are those that a handler has been given and has not accepted. *has_room* is
-    called when it was full and is so no more.
+    *unacked* are those that a handler has been given and has not accepted, by the id of
+    their delivery. Those that it has refused fill the outbox as much as those that nobody
+    has taken: they are kept as well. *has_room* is called when it was full and there is
+    some room again.
     """
 
     def __init__(self, size: int, *, has_room: Callable[[], object]) -> None:
+        self.is_full = False
         self.unacked: dict[str, Delivery] = {}
+        self._in_hand: set[str] = set()
+        self._since: dict[str, float] = {}
         self._has_room = has_room
         self._size = size
         self._waiting: dict[str, Delivery] = {}
@@ -27,19 +36,26 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __contains__(self, token: object) -> bool:
+        return token in self._waiting or any(
+            delivery.token == token for delivery in self.unacked.values()
+        )
+
     @property
     def tokens(self) -> KeysView[str]:
-        """The sessions whose outcome waits here, as a view."""
+        """The sessions whose outcome nobody has taken, as a view."""
         return self._waiting.keys()
 
     @property
-    def is_full(self) -> bool:
-        """Whether it takes no more for now."""
-        return len(self._waiting) >= self._size
+    def oldest_unacked(self) -> float | None:
+        """Seconds since the first of the unacked was handed over, None if there is none."""
+        first = next(iter(self._since.values()), None)
+        return None if first is None else anyio.current_time() - first
 
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome until somebody takes it."""
         self._waiting[outcome.token] = Delivery(id=uuid.uuid4().hex, outcome=outcome)
+        self._weigh()
         self.notify()
 
     def get(self, token: str) -> Outcome | None:
@@ -51,25 +67,41 @@ class Outbox:
         """Take the first, None if there is none."""
         if not self._waiting:
             return None
-        was_full = self.is_full
         delivery = self._waiting.pop(next(iter(self._waiting)))
-        if was_full:
-            self._has_room()
+        self._weigh()
         return delivery
 
     def take_any(self) -> Outcome | None:
         """Take the first, or one that a handler has not accepted; None if there is none."""
         if delivery := self.take():
             return delivery.outcome
-        if self.unacked:
-            return self.unacked.pop(next(iter(self.unacked))).outcome
-        return None
+        if not self.unacked:
+            return None
+        name, delivery = next(iter(self.unacked.items()))
+        self.accepted(name)
+        return delivery.outcome
+
+    def hand_over(self, delivery: Delivery) -> None:
+        """Keep a delivery, as the next attempt at it, while the handler has it in hand."""
+        again = attrs.evolve(delivery, attempt=delivery.attempt + 1, redelivered=True)
+        self.unacked[delivery.id] = again
+        self._in_hand.add(delivery.id)
+        self._since.setdefault(delivery.id, anyio.current_time())
+
+    def accepted(self, name: str) -> None:
+        """Forget the delivery with this id."""
+        self._drop(name)
+        self._weigh()
+
+    def put_down(self, name: str) -> None:
+        """Have the delivery with this id in hand no more, whether it was accepted or not."""
+        self._in_hand.discard(name)
+        self._weigh()
 
     def withdraw(self, token: str) -> None:
         """Take back an outcome that nobody has taken."""
-        was_full = self.is_full
-        if self._waiting.pop(token, None) is not None and was_full:
-            self._has_room()
+        self._waiting.pop(token, None)
+        self._weigh()
 
     def refer(self, token: str, reference: str) -> None:
         """Give an outcome that nobody has taken another reference."""
@@ -79,13 +111,11 @@ class Outbox:
 
     def discard(self, token: str) -> bool:
         """Forget what there is of a session; True if there was anything."""
-        was_full = self.is_full
         names = [name for name, held in self.unacked.items() if held.token == token]
         for name in names:
-            del self.unacked[name]
+            self._drop(name)
         is_waiting = self._waiting.pop(token, None) is not None
-        if was_full and not self.is_full:
-            self._has_room()
+        self._weigh()
         return is_waiting or bool(names)
 
     def listen(self) -> anyio.Event:
@@ -98,3 +128,17 @@ class Outbox:
         """Tell those who listen that something changed."""
         if self._event is not None:
             self._event.set()
+
+    def _drop(self, name: str) -> None:
+        self.unacked.pop(name, None)
+        self._since.pop(name, None)
+        self._in_hand.discard(name)
+
+    def _weigh(self) -> None:
+        # Not weighed when a refused one is handed over again: it may well come back.
+        kept = len(self._waiting) + len(self.unacked) - len(self._in_hand)
+        if kept >= self._size:
+            self.is_full = True
+        elif self.is_full and kept < self._size - self._size // _ROOM:
+            self.is_full = False
+            self._has_room()

@@ -57,8 +57,8 @@ class ResultPoller:
         rate: The most requests per second, confirming reads included, or a `RateBudget`
             to share; None for no limit. The schedule stretches to fit.
         max_in_flight: The most requests at a time; a `RateBudget` brings its own.
-        buffer: So many outcomes may wait to be taken; then sessions are looked at only if
-            somebody awaits them.
+        buffer: So many outcomes may wait to be taken, those that the handler has refused
+            included; then sessions are looked at only if somebody awaits them.
         forever: Whether iteration goes on when no watch is left.
         gone_window: Seconds over which the service must deny a session three times.
         observers: Functions that are called with every event.
@@ -328,6 +328,9 @@ class ResultPoller:
     async def drain(self, grace: Seconds = GRACE) -> None:
         """
         Have `run` poll no more and return once the handler has what there is.
+
+        This returns when `run` does; called inside the handler, which `run` waits for, it
+        returns at once. Where nothing runs there is nothing to drain.
 
         Args:
             grace: The most seconds to wait for the handler.

@@ -1,6 +1,7 @@
 """The sessions that are looked at, and when each is due. No clock, no I/O."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import attrs
 
@@ -69,7 +70,7 @@ class Roster:
         """Hold a session back that is due."""
         self.held[entry.state.token] = entry
 
-    def unhold(self) -> None:
-        """Put back what was held."""
-        for entry in list(self.held.values()):
+    def unhold(self, most: int) -> None:
+        """Put back *most* of those that are held, the first first."""
+        for entry in list(islice(self.held.values(), most)):
             self.put(entry, entry.due)

@@ -132,11 +132,8 @@ def consult(
     last with *answer*. None means that what it gave is no time: 0 or less, not a number,
     or an exception.
     """
-    outcome = Future(polls)
-    if isinstance(answer, IdentomatError):
-        outcome.set_exception(answer)
-    else:
-        outcome.set_result(answer)
+    outcome = _future(answer)
+    outcome.attempt_number = polls
     state = RetryCallState(_NO_CALL, None, (), {})
     state.attempt_number, state.outcome = polls, outcome
     state.start_time, state.outcome_timestamp = begun, now
@@ -149,3 +146,19 @@ def consult(
 
 
 _NO_CALL = AsyncRetrying()
+
+
+def _future(answer: SessionStatus | IdentomatError) -> Future:
+    if answer is SessionStatus.IN_PROGRESS:
+        return _IN_PROGRESS
+    outcome = Future(0)
+    if isinstance(answer, IdentomatError):
+        outcome.set_exception(answer)
+    else:
+        outcome.set_result(answer)
+    return outcome
+
+
+# A future has a lock of its own, which costs more than all the rest of a consultation.
+_IN_PROGRESS = Future(0)
+_IN_PROGRESS.set_result(SessionStatus.IN_PROGRESS)

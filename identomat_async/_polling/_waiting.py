@@ -109,9 +109,10 @@ class Member:
             self.group.wake()
 
     def fail(self, error: IdentomatError) -> None:
-        """End the wait, and that for all the others."""
-        self.group.error = error
-        self.group.wake()
+        """End the wait, and that for all the others, unless it is over."""
+        if not self.group.is_over:
+            self.group.error = error
+            self.group.wake()
 
     def wake(self) -> None:
         """Have the group see how things are."""
@@ -148,9 +149,10 @@ class Lone(Signal):
         self.wake()
 
     def fail(self, error: IdentomatError) -> None:
-        """End the wait."""
-        self.came_to = error
-        self.wake()
+        """End the wait, unless it is over."""
+        if not self.is_over:
+            self.came_to = error
+            self.wake()
 
     def result(self) -> SessionResult:
         """

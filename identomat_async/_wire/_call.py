@@ -23,7 +23,7 @@ from identomat_async._wire._exchange import exchange
 from identomat_async._wire._files import Sink
 from identomat_async._wire._line import Transport
 from identomat_async._wire._protocol import RESULT, Endpoint, Operation, WireRequest
-from identomat_async._wire._replies import Reply, check, read
+from identomat_async._wire._replies import Reply, check, check_session, read
 from identomat_async._wire._retry import (
     LONGEST_ASKED_WAIT,
     Quota,
@@ -139,13 +139,14 @@ class Caller:
         """
         if self.is_closed:
             raise _closed()
-        request = self.endpoint.request(RESULT, {"session_token": token})
+        request = self.endpoint.look(token)
+        decode = result_of(token, RESULT) if fresh else _status_in
         del token
         started = anyio.current_time()
         self._looks += 1
         try:
-            reply = await self.attempt(RESULT, request, fresh=fresh)
-            return result_in(reply) if fresh else read(reply.body, RESULT, read_status)
+            # The reply gets no name: an error keeps this frame and all that it names.
+            return decode(await self.attempt(RESULT, request, fresh=fresh))
         except IdentomatError as error:
             failure = error
         finally:
@@ -286,11 +287,21 @@ def _bare(
     return error.with_traceback(None)
 
 
-def result_in(reply: Reply) -> SessionResult:
-    """Return the document in *reply*, with its signature as it came."""
-    values = reply.values(b"authorization")
-    signature = values[0].decode("latin-1") if values else None
-    return read(reply.body, RESULT, lambda body: decode_result(body, signature=signature))
+def _status_in(reply: Reply) -> SessionStatus:
+    return read(reply.body, RESULT, read_status)
+
+
+def result_of(token: str, operation: Operation) -> Callable[[Reply], SessionResult]:
+    """Return what reads the document of a session, with its signature as it came."""
+
+    def decode(reply: Reply) -> SessionResult:
+        values = reply.values(b"authorization")
+        signature = values[0].decode("latin-1") if values else None
+        result = read(reply.body, operation, lambda body: decode_result(body, signature=signature))
+        check_session(result.raw, token, operation)
+        return result
+
+    return decode
 
 
 class _Attempts(Generic[T]):
@@ -374,6 +385,8 @@ class _Attempts(Generic[T]):
         if asked_wait(error) > LONGEST_ASKED_WAIT or state.upcoming_sleep >= self._left():
             return True
         cost = self._caller.quota.spend(error)
+        if cost is None:
+            error.reason = error.reason or "quota"
         self._spent += cost or 0
         return cost is None
 

@@ -1,6 +1,7 @@
 """One request and its reply: what is sent, how much is read, and how long that may take."""
 
 import hmac
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
@@ -24,6 +25,12 @@ from identomat_async.errors import (
 )
 
 MOST_HEADERS: Final = 200
+# At level DEBUG they say what came, unless somebody follows the progress and wipes it out.
+_LOGGERS: Final = tuple(
+    logging.getLogger(f"{library}.{part}")
+    for library in ("httpcore", "httpcore2")
+    for part in ("connection", "http11", "proxy", "socks")
+)
 # A medium may begin slowly, but then it has to come: bytes per second, on average from its
 # first byte on.
 _SLOW_START: Final = 10.0
@@ -63,6 +70,8 @@ async def exchange(
         ResponseDecodeError: The reply breaks HTTP, or our limits.
     """
     extensions: dict[str, object] = {"timeout": _steps(timeout), FRESH: fresh, PAUSE: pause}
+    if progress is None and any(logger.isEnabledFor(logging.DEBUG) for logger in _LOGGERS):
+        progress = Progress()
     if progress is not None:
         progress.is_sent = True
         extensions |= {"trace": progress.follow, PROGRESS: progress}

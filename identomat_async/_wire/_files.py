@@ -98,6 +98,7 @@ class AtomicFile:
         self._opened.close()
         Path(self._name).replace(self.path)
         self._name = ""
+        _make_durable(self.path.parent)
 
     def _discard(self) -> None:
         with suppress(OSError):  # the disk is full, which has been said already
@@ -105,3 +106,14 @@ class AtomicFile:
         # A thread whose task was cancelled may still be putting it in its place.
         if name := self._name:
             Path(name).unlink(missing_ok=True)
+
+
+def _make_durable(folder: Path) -> None:
+    # The new name is an entry of the folder, which has to reach the disk as well. Where a
+    # folder cannot be opened or synchronised the file is whole all the same.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -18,7 +18,7 @@ from identomat_async._model._screening import ScreeningPerson
 from identomat_async._model._sendable import sendable_members
 from identomat_async._model._steps import AnyStep
 from identomat_async._model._token import checked_token
-from identomat_async._wire._call import Call, Caller, result_in
+from identomat_async._wire._call import Call, Caller, result_of
 from identomat_async._wire._files import AtomicFile, SinkError
 from identomat_async._wire._protocol import (
     BEGIN,
@@ -119,7 +119,7 @@ class Methods:
                 such answer is no proof, see `SessionNotFoundError.verified`.
             IdentomatError: See the class that is raised.
         """
-        call = Call(operation=RESULT, params=_session(token), decode=result_in)
+        call = Call(operation=RESULT, params=_session(token), decode=result_of(token, RESULT))
         del token
         return await self._caller.call(call, deadline=deadline)
 
@@ -140,7 +140,7 @@ class Methods:
             SessionInvalidError: The service calls the session invalid.
             IdentomatError: See the class that is raised; the session may still exist.
         """
-        call = Call(operation=DELETE, params=_session(token), decode=result_in)
+        call = Call(operation=DELETE, params=_session(token), decode=result_of(token, DELETE))
         del token
         until = anyio.current_time() + self._caller.span(deadline, DELETE)
         for _ in range(2 if self._caller.endpoint.is_signed else 1):

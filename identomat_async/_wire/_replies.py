@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TypeVar, cast
@@ -36,8 +36,13 @@ _UNSIGNED_WORDS = {b'"SESSION_NOT_FOUND"', b'"SESSION_INVALID"'}
 _CODE = re.compile(r"[A-Z]{2,32}(_[A-Z0-9]{1,32})*", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?", re.ASCII)
 _LONGEST_DATE = 64
-# With these JSON and web pages begin, and no image or video.
-PAGE_MARKS = frozenset((b"{", b'"', b"<"))
+_LONGEST_HINT = 256
+# With these JSON, web pages and the blanks before them begin, and no image or video.
+PAGE_MARKS = frozenset(bytes([mark]) for mark in b'{["<-0123456789ntf \t\r\n\xef')
+# What caches between here and the service call an answer that they kept from earlier.
+_CACHE_HEADERS = (b"x-cache", b"x-cache-status", b"cf-cache-status", b"cache-status")
+_HINTS = frozenset((b"age", *_CACHE_HEADERS))
+_KEPT = (b"hit", b"stale", b"updating", b"revalidated")
 _TOKEN_MEMBERS = ("session_token", "sessionToken", "sessionId", "token")
 
 
@@ -66,6 +71,10 @@ class Reply:
         """Return the values of every header *name* (lower case)."""
         return [value for key, value in self.headers if key == name]
 
+    def short_values(self, name: bytes) -> list[bytes]:
+        """Return those of 256 bytes at most; what is longer is no hint but an attack."""
+        return [value for value in self.values(name) if len(value) <= _LONGEST_HINT]
+
 
 def check(reply: Reply, operation: Operation, *, secret: bytes | None) -> None:
     """
@@ -75,10 +84,14 @@ def check(reply: Reply, operation: Operation, *, secret: bytes | None) -> None:
         SignatureError: A secret is set and a success is not signed with it.
         ApiError: The service answered with an error; its class says which.
         RequestTimeoutError: The service gave up waiting for the request (408).
-        ResponseDecodeError: It is a web page where JSON is due.
+        ResponseDecodeError: It is a web page where JSON is due, or comes from a cache,
+            which may have kept it of another session or another time.
     """
     is_success = 200 <= reply.status < 300
-    if reply.body in _UNSIGNED_WORDS:
+    is_word = reply.body in _UNSIGNED_WORDS
+    if (is_success or is_word) and _is_cached(reply):
+        raise _undecodable(operation, "cached", "the answer comes from a cache on the way")
+    if is_word:
         verified = secret is not None and _is_signed(reply, secret)
         raise _session_error(reply.status, reply.body.decode()[1:-1], operation, verified=verified)
     if is_success and secret is not None and not _is_signed(reply, secret):
@@ -96,6 +109,22 @@ def check(reply: Reply, operation: Operation, *, secret: bytes | None) -> None:
 def _is_signed(reply: Reply, secret: bytes) -> bool:
     digest = reply.digest or hmac.digest(secret, reply.body, "sha256")
     return matches(digest, reply.values(b"authorization"))
+
+
+def _is_cached(reply: Reply) -> bool:
+    if _HINTS.isdisjoint(name for name, _ in reply.headers):  # nearly always
+        return False
+    ages = [age.strip() for value in reply.short_values(b"age") for age in value.split(b",")]
+    if any(age.isdigit() and age.strip(b"0") for age in ages):
+        return True
+    values = [value for name in _CACHE_HEADERS for value in reply.short_values(name)]
+    return any(_is_hit(entry) for value in values for entry in value.lower().split(b","))
+
+
+def _is_hit(entry: bytes) -> bool:
+    # ``TCP_HIT from proxy``, or as RFC 9211 has it, ``name; hit; ttl=5``.
+    first, *parameters = (part.split() for part in entry.split(b";"))
+    return [b"hit"] in parameters or any(word.endswith(_KEPT) for word in first[:1])
 
 
 def _check_content(reply: Reply, operation: Operation) -> None:
@@ -134,6 +163,21 @@ def read(body: bytes, operation: Operation, decode: Callable[[bytes], T]) -> T:
     failure.operation = operation.name
     failure.retryable = failure.maybe_applied = True
     raise vendor_error(body, operation) or failure
+
+
+def check_session(document: Mapping[str, object], token: str, operation: Operation) -> None:
+    """
+    See to it that a *document* that names a session names the one that was asked for.
+
+    Those of the service name none; what stands in between may.
+
+    Raises:
+        ResponseDecodeError: It is another session's.
+    """
+    named = document.get("session_token")
+    if isinstance(named, str) and named != token:
+        del document, token, named
+        raise _undecodable(operation, "other-session", "the answer names another session")
 
 
 def decode_token(body: bytes) -> str:
@@ -263,9 +307,13 @@ def _client_error(reply: Reply, operation: Operation) -> ApiError:
     )
 
 
-def _undecodable(operation: Operation, reason: str) -> ResponseDecodeError:
+def _undecodable(
+    operation: Operation,
+    reason: str,
+    message: str = "the answer is not what the method returns, a web page perhaps",
+) -> ResponseDecodeError:
     return ResponseDecodeError(
-        "the answer is not what the method returns, a web page perhaps",
+        message,
         operation=operation.name,
         reason=reason,
         retryable=True,
@@ -280,8 +328,9 @@ def retry_after(reply: Reply) -> float | None:
     Decimal seconds, or an HTTP date less the reply's own ``Date`` (our wall clock where it
     has none). Of several values the largest counts; senseless ones are ignored.
     """
-    since = next(filter(None, map(_http_date, reply.values(b"date"))), reply.received)
-    values = reply.values(b"retry-after")
+    dates = [date for date in map(_http_date, reply.values(b"date")) if date is not None]
+    since = dates[0] if dates else reply.received
+    values = reply.short_values(b"retry-after")
     asked = [seconds for value in values for seconds in _asked(value, since)]
     return max(asked, default=None)
 

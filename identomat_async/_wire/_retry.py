@@ -1,9 +1,11 @@
 """Whether one call is tried again, and when. Decided without clock or I/O."""
 
 import math
+import random
+from collections.abc import Callable
 
 import attrs
-from tenacity import RetryCallState, wait_random_exponential
+from tenacity import RetryCallState, wait_exponential
 from tenacity.wait import wait_base
 
 from identomat_async._wire._protocol import Operation
@@ -27,18 +29,23 @@ class wait_fault(wait_base):  # noqa: N801 - named as tenacity names its strateg
     Full jitter: up to 0.25 s doubling to 8 s after a fault, 1 s to 20 s when throttled.
 
     The shape is the one that AWS published ("Exponential Backoff And Jitter").
+
+    Args:
+        random: Gives the share of the longest wait that is waited, 0 to 1.
     """
 
-    def __init__(self) -> None:
-        self._fault = wait_random_exponential(multiplier=0.25, max=8)
-        self._throttled = wait_random_exponential(multiplier=1, max=20)
+    def __init__(self, *, random: Callable[[], float] = random.random) -> None:
+        self._fault = wait_exponential(multiplier=0.25, max=8)
+        self._throttled = wait_exponential(multiplier=1, max=20)
+        self._random = random
 
     def __call__(self, retry_state: RetryCallState) -> float:
         """Return the seconds to wait after the failure in *retry_state*."""
         outcome = retry_state.outcome
         error = outcome.exception() if outcome is not None else None
         is_throttled = isinstance(error, RateLimitedError)
-        return (self._throttled if is_throttled else self._fault)(retry_state)
+        longest = (self._throttled if is_throttled else self._fault)(retry_state)
+        return self._random() * longest
 
 
 def _at_least_one(_: object, __: object, value: object) -> None:
@@ -70,8 +77,9 @@ class RetryPolicy:
         wait: The seconds between them: any tenacity wait strategy.
         quota: Tokens that all calls of a client share. A repeat costs 14 of them (5 when
             throttled), which come back if it succeeds, and each plain success gives 1; so
-            a service that is down is not asked much more than it is called. None: no
-            quota.
+            a service that is down is not asked much more than it is called. The error
+            of a call that was not repeated for want of them has the reason ``"quota"``,
+            unless it has one already. None: no quota.
 
     Raises:
         ConfigurationError: A figure is out of range.

@@ -45,6 +45,10 @@ class Progress:
 
     async def follow(self, step: str, facts: dict[str, Any]) -> None:
         """Take note of a step of the HTTP library (its ``trace`` extension)."""
+        if not step.endswith(".started"):
+            # What came of it: headers, or an error that quotes the answer. The library
+            # logs it next, at level DEBUG, with what it finds in here.
+            facts.clear()
         if step == "connection.connect_tcp.started":
             self.is_sent = False
         elif step == "http11.send_request_headers.started":

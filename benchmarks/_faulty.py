@@ -43,8 +43,8 @@ class Figures:
         sessions: How many there were.
         wrong: How many verdicts were not those of their session.
         lost: How many sessions had a verdict, and none was found.
-        replayed: How many of those without a verdict were answered at their deadline with
-            an older answer of their own, which nothing in the protocol tells from a new one.
+        misled: How many of those without a verdict were answered at their deadline with
+            an untruth that nothing in the protocol tells from the truth.
         doubled: How many had more than one outcome.
         surplus: Sessions that came to be beyond those that were asked for.
         undeleted: Sessions that are there although deleting them succeeded.
@@ -60,7 +60,7 @@ class Figures:
     sessions: int
     wrong: int
     lost: int
-    replayed: int = 0
+    misled: int = 0
     doubled: int = 0
     surplus: int = 0
     undeleted: int = 0
@@ -100,13 +100,13 @@ def verdict_of(token: str, result: SessionResult) -> Verdict:
 def judged(
     outcomes: Mapping[str, list[Outcome]],
     truths: Mapping[str, Truth],
-    replayed: Container[str] = (),
+    misled: Container[str] = (),
 ) -> Counter[str]:
     """
-    Count what was wrong, lost, replayed and doubled.
+    Count what was wrong, lost, misled and doubled.
 
     A session that nobody ends is not lost when its deadline has passed; nor is one of
-    *replayed*, to which an old answer was given at its deadline.
+    *misled*, which the service itself denied at their deadline.
     """
     found: Counter[str] = Counter()
     for token, truth in truths.items():
@@ -115,8 +115,8 @@ def judged(
         settled = [each for each in those if isinstance(each, Settled)]
         found["wrong"] += any(not is_right(verdict_of(token, s.result), truth) for s in settled)
         is_over = any(isinstance(each, DeadlinePassed) for each in those)
-        is_late = is_over and truth.status in TERMINAL and token in replayed
-        found["replayed"] += is_late
+        is_late = is_over and truth.status in TERMINAL and token in misled
+        found["misled"] += is_late
         is_open = is_over and truth.status not in TERMINAL
         found["lost"] += not (settled or is_open or is_late)
     return found

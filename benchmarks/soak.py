@@ -37,6 +37,10 @@ _ENDLESS = frozenset({"F12", "F13", "F22", "F23"})
 _PAUSING = frozenset({"F38-later", "F41-later", "F47-date", "F47-two"})
 
 
+# An older answer of the session's own, and a status that might as well be true.
+_MISLEADING = frozenset({"F43-replayed", "F28-status"})
+
+
 @attrs.define
 class Run:
     """One run of ours, while it goes on."""
@@ -76,10 +80,10 @@ class Run:
                 self.outcomes[outcome.token].append(outcome)
                 group.start_soon(self.delete, outcome.token, busy)
 
-    def replayed(self) -> set[str]:
-        """Return the sessions whose last look was answered with an older answer."""
+    def misled(self) -> set[str]:
+        """Return the sessions whose last look was answered with an untruth nobody can tell."""
         last = {e.token: e.fault for e in self.front.exchanges() if e.operation == "result"}
-        return {token for token, fault in last.items() if token and fault == "F43-replayed"}
+        return {token for token, fault in last.items() if token and fault in _MISLEADING}
 
     def undeleted(self) -> int:
         """Count what is there although it was deleted, and nobody denied its existence."""
@@ -117,13 +121,13 @@ def figures(run: Run, tasks: int, left: int, since: tuple[float, float]) -> Figu
     """Say what a run has come to."""
     started, spent = since
     truths = {token: run.sandbox.truth(token) for token in run.begun}
-    found = judged(run.outcomes, truths, run.replayed())
+    found = judged(run.outcomes, truths, run.misled())
     return Figures(
         contender="identomat_async",
         sessions=len(run.begun),
         wrong=found["wrong"],
         lost=found["lost"],
-        replayed=found["replayed"],
+        misled=found["misled"],
         doubled=found["doubled"] + len(run.begun) - len(truths),
         surplus=max(0, len(run.sandbox.tokens) - run.begin_calls),
         undeleted=run.undeleted(),

@@ -229,7 +229,8 @@ class Engine:
             worker, _ = self._idle.popitem()
             self._busy[worker] = None
             worker.event.set()
-        elif self._tasks is not None:
+        else:
+            assert self._tasks is not None  # noqa: S101 - for types
             worker = _Worker()
             self._busy[worker] = None
             self._tasks.start_soon(self._work, worker)

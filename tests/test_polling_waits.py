@@ -1,0 +1,87 @@
+"""Waits that end otherwise than by a look at their own deadline, and crowds that are held."""
+
+import anyio
+import pytest
+
+from identomat_async import ClientClosedError, DeadlinePassed, IdentomatClient, ResultPoller
+from identomat_async.errors import AuthenticationError
+
+REFUSED = AuthenticationError("no", status_code=401)
+
+
+async def test_the_same_session_twice_in_a_crowd_is_one_watch(source):
+    source.decides("one", "approved", after=10)
+    async with ResultPoller(source) as poller:
+        await poller.watch_many(["one", "two", "one"])
+        await poller.watch_many(["one"])
+        await poller.discard("two")
+
+        assert len(poller) == 1
+        assert [outcome.token async for outcome in poller] == ["one"]
+
+
+async def test_a_crowd_that_was_held_back_for_a_slow_consumer_goes_on(source):
+    names = [f"t{number}" for number in range(2500)]
+    for name in names:
+        source.decides(name, "approved", after=0)
+    async with ResultPoller(source, rate=None, buffer=1) as poller:
+        await poller.watch_many(names)
+        await anyio.sleep(60)
+        held = len(poller._core.engine.roster.held)
+        seen = [outcome.token async for outcome in poller]
+
+    assert held > 2000
+    assert sorted(seen) == sorted(names)
+
+
+async def test_a_refused_account_ends_a_wait_for_many(source):
+    for name in ("a", "b", "c"):
+        source.lives(name, lambda _: REFUSED)
+
+    with pytest.raises(AuthenticationError):
+        await ResultPoller(source).wait_all(["a", "b", "c"])
+
+
+async def test_a_wait_for_many_ends_in_time_though_every_look_hangs(source):
+    source.timeout = 20.0
+    for name in ("a", "b"):
+        source.says(name, 3600.0)
+    began = anyio.current_time()
+
+    outcomes = await ResultPoller(source, max_in_flight=1).wait_all(["a", "b"], deadline=30)
+
+    assert all(isinstance(outcome, DeadlinePassed) for outcome in outcomes.values())
+    assert 30 <= anyio.current_time() - began <= 51
+
+
+async def test_a_wait_without_end_has_none(source):
+    source.decides("one", "approved", after=40_000)
+
+    result = await ResultPoller(source, deadline=None).wait("one")
+
+    assert result.status.is_approved
+
+
+async def test_a_wait_for_many_takes_the_polling_over(source):
+    source.decides("first", "approved", after=5)
+    source.decides("second", "approved", after=50)
+    poller = ResultPoller(source)
+    outcomes = {}
+
+    async def wait_for_second() -> None:
+        outcomes.update(await poller.wait_all(["second"]))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(poller.wait, "first")
+        await anyio.sleep(0.1)
+        tasks.start_soon(wait_for_second)
+
+    assert outcomes["second"].status.is_approved
+
+
+async def test_a_closed_client_is_not_looked_through():
+    client = IdentomatClient("key")
+    await client.aclose()
+
+    with pytest.raises(ClientClosedError):
+        await client.source.look("t", fresh=False)

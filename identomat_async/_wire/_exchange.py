@@ -104,15 +104,16 @@ async def _read(
     try:
         headers = [(name.lower(), value) for name, value in response.headers.raw]
         _check_headers(headers, operation)
-        received, chunks = time.time(), aiter(stream)
+        received = time.time()
+        chunks = pieces = aiter(stream)
         if sink is None:
-            body = await _collect(chunks, operation, operation.cap)
+            body = await _collect(pieces, operation, operation.cap)
             reply = Reply(
                 status=response.status_code, headers=headers, body=body, received=received
             )
         else:
             bare = Reply(status=response.status_code, headers=headers, received=received)
-            reply = await _poured(bare, chunks, operation, secret or b"", sink)
+            reply = await _poured(bare, pieces, operation, secret or b"", sink)
         check(reply, operation, secret=secret)
     except SignatureError:
         # Whatever changes what is said may do so to the next answer as well.

@@ -93,9 +93,10 @@ class Call:
     def _facts_of(self, error: IdentomatError) -> Came:
         self._is_honest(error)
         facts: Came = {"error": type(error).__name__}
-        is_tls = isinstance(error, ConnectionFailedError) and error.tls
-        if reason := "tls" if is_tls else error.reason:
-            facts["reason"] = reason
+        if error.reason is not None:
+            facts["reason"] = error.reason
+        if isinstance(error, ConnectionFailedError) and error.tls:
+            facts["tls"] = True
         return facts | {"maybe_applied": error.maybe_applied, "requests": error.attempts}
 
     def _is_honest(self, error: IdentomatError) -> None:

@@ -13,7 +13,8 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from identomat_async.errors import ConfigurationError
 from identomat_async.sandbox import Sandbox, SandboxServer, Script
-from identomat_async.sandbox._server import _listen
+from identomat_async.sandbox._listening import listen_on
+from identomat_async.sandbox._server import PlainServer
 
 KEY = {"company_key": "k"}
 
@@ -163,7 +164,7 @@ def test_a_server_runs_once() -> None:
 
 def test_a_server_that_cannot_start_says_so_and_leaves_nothing_behind() -> None:
     server = SandboxServer(
-        "no_such_module:app",
+        lambda: PlainServer("no_such_module:app"),
         host="127.0.0.1",
         port=0,
         public=False,
@@ -185,5 +186,5 @@ def test_without_its_extra_it_says_what_to_install() -> None:
 
 def test_answers_do_not_wait_to_be_acknowledged() -> None:
     # asyncio turns Nagle's algorithm off for connections of such a listener only.
-    with _listen(("127.0.0.1", 0)) as listener:
+    with listen_on(("127.0.0.1", 0)) as listener:
         assert listener.proto == socket.IPPROTO_TCP

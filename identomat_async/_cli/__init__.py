@@ -2,7 +2,7 @@
 
 import sys
 
-_EXTRAS = frozenset({"typer", "rich", "starlette", "uvicorn", "python_multipart"})
+_EXTRAS = frozenset({"h11", "typer", "rich", "starlette", "uvicorn", "python_multipart"})
 _INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
 
 

@@ -3,6 +3,7 @@
 import typer
 
 from identomat_async._cli._demo import demo
+from identomat_async._cli._sandbox import sandbox
 
 # A traceback of typer's own would show the values of local variables.
 app = typer.Typer(
@@ -12,6 +13,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command()(demo)
+app.command()(sandbox)
 
 
 @app.callback()

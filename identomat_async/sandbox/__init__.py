@@ -13,17 +13,28 @@ except ModuleNotFoundError as missing:
         name=missing.name,
     ) from missing
 
+from identomat_async.sandbox._faults import ELSEWHERE, FAULTS, Fault, fault_for
+from identomat_async.sandbox._front import Front
+from identomat_async.sandbox._front_log import Exchange
+from identomat_async.sandbox._front_mode import Mode
 from identomat_async.sandbox._script import Life, Script, ScriptStep, random_life
 from identomat_async.sandbox._server import SandboxServer
 from identomat_async.sandbox._service import Truth
 
 __all__ = [
+    "ELSEWHERE",
+    "FAULTS",
+    "Exchange",
+    "Fault",
+    "Front",
     "Life",
+    "Mode",
     "Sandbox",
     "SandboxServer",
     "Script",
     "ScriptStep",
     "Scripted",
     "Truth",
+    "fault_for",
     "random_life",
 ]

@@ -9,9 +9,13 @@ from starlette.types import ASGIApp
 
 from identomat_async.errors import ConfigurationError
 from identomat_async.sandbox._asgi import ROOT, Desk, ErrorStatuses, build_app
+from identomat_async.sandbox._faults_desk import FaultDesk
+from identomat_async.sandbox._faults_here import Weather
+from identomat_async.sandbox._front import Front
+from identomat_async.sandbox._front_server import FrontServer
 from identomat_async.sandbox._refusal import Refusal
 from identomat_async.sandbox._script import Life, Script, random_life
-from identomat_async.sandbox._server import SandboxServer
+from identomat_async.sandbox._server import PlainServer, SandboxServer
 from identomat_async.sandbox._service import Service, Truth, loop_time
 from identomat_async.sandbox._setup import read_setup
 from identomat_async.sandbox._transport import InProcessTransport
@@ -128,6 +132,7 @@ class Sandbox:
             ),
         )
         self.app: ASGIApp = build_app(self._desk)
+        self._weather = Weather(self.now)
 
     def __repr__(self) -> str:
         return f"<Sandbox sessions={len(self._service)} requests={self.request_count}>"
@@ -158,10 +163,58 @@ class Sandbox:
 
     def transport(self) -> httpx.AsyncBaseTransport:
         """Open a connection that needs no socket, on asyncio and on trio."""
-        return InProcessTransport(self.app)
+        return InProcessTransport(self.app, self._weather, FaultDesk(desk=self._desk))
+
+    def outage(self, seconds: float) -> None:
+        """
+        Serve nobody over `transport` for so long from now.
+
+        New connections are refused, and those that are open turn out to be closed.
+
+        Args:
+            seconds: How long it lasts.
+
+        Raises:
+            ConfigurationError: *seconds* is no span of time.
+        """
+        self._weather.out_for(seconds)
+
+    def slow(self, seconds: float, *, lasting: float | None = None) -> None:
+        """
+        Let every answer over `transport` take its time.
+
+        Args:
+            seconds: How long an answer takes; 0 for no time, as before.
+            lasting: How many seconds from now it is so; None for ever.
+
+        Raises:
+            ConfigurationError: A figure is no span of time.
+        """
+        self._weather.slow(seconds, lasting)
+
+    def fail(self, n: int, kind: str, *, operation: str | None = None) -> None:
+        """
+        Let the next requests over `transport` meet a fault.
+
+        Args:
+            n: How many.
+            kind: Which fault of `FAULTS`, or which row: then its variants take turns.
+            operation: Only requests for ``"begin"``, ``"result"``, ``"delete"``,
+                ``"media"`` or ``"other"``.
+
+        Raises:
+            ConfigurationError: There is no such fault, it cannot strike *operation*, or *n*
+                is less than 1.
+        """
+        self._weather.fail(n, kind, operation)
 
     def serve(
-        self, *, host: str = "127.0.0.1", port: int = 0, public: bool = False
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        public: bool = False,
+        front: Front | None = None,
     ) -> SandboxServer:
         """
         Serve over real sockets, from a thread, for the length of a block.
@@ -170,13 +223,19 @@ class Sandbox:
             host: An address of this machine.
             port: The port; 0 takes a free one.
             public: Allows a *host* that others can reach.
+            front: What goes wrong on the way; None for nothing.
 
         Raises:
             ConfigurationError: The host is not a loopback one, or the port is taken; the
                 latter when the block is entered.
         """
         return SandboxServer(
-            self.app, host=host, port=port, public=public, on_start=self._use_real_time
+            lambda: PlainServer(self.app) if front is None else FrontServer(self._desk, front),
+            host=host,
+            port=port,
+            public=public,
+            tls=front is not None and front.ssl_context is not None,
+            on_start=self._use_real_time,
         )
 
     def script(

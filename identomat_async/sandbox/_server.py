@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from ipaddress import ip_address
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -15,9 +15,23 @@ from starlette.types import ASGIApp
 
 from identomat_async.errors import ConfigurationError
 from identomat_async.sandbox._asgi import ROOT
+from identomat_async.sandbox._listening import listen_on
 
 _KEEP_ALIVE = 75  # seconds
 _PATIENCE = 10.0  # seconds for a start or a stop
+
+
+class Runs(Protocol):
+    """What serves, in a thread of its own."""
+
+    def run(self, listener: socket.socket, ready: threading.Event) -> None:
+        """Serve until `stop` is called; sets *ready* when it listens."""
+
+    def stop(self) -> None:
+        """End `run`, from any thread."""
+
+
+Serve: TypeAlias = Callable[[], Runs]
 
 
 class SandboxServer:
@@ -36,18 +50,20 @@ class SandboxServer:
 
     def __init__(
         self,
-        app: ASGIApp,
+        serve: Serve,
         *,
         host: str,
         port: int,
         public: bool,
+        tls: bool = False,
         on_start: Callable[[], None],
     ) -> None:
         if not public and not _is_loopback(host):
             raise ConfigurationError(
                 f"{host!r} is not a loopback address; say public=True to let others in"
             )
-        self._app = app
+        self._serve = serve
+        self._scheme = "https" if tls else "http"
         self._address = (host, port)
         self._on_start = on_start
         self._ready = threading.Event()
@@ -59,7 +75,12 @@ class SandboxServer:
     def base_url(self) -> str:
         """Where the methods of the API are, with a trailing slash."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}{ROOT}"
+        return f"{self._scheme}://{host}:{self.port}{ROOT}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nobody but this machine can reach it."""
+        return _is_loopback(self.host)
 
     def __repr__(self) -> str:
         return f"<SandboxServer {self.base_url}>"
@@ -104,10 +125,14 @@ class SandboxServer:
     def _launch(self) -> None:
         if self._ready.is_set():
             raise ConfigurationError("a server runs once; call serve() again for another one")
-        listener = _listen(self._address)
+        listener = listen_on(self._address)
         self.port = listener.getsockname()[1]
+        try:
+            self._server = self._serve()
+        except BaseException:
+            listener.close()
+            raise
         self._on_start()
-        self._server = _Server(self._app, self._ready)
         self._thread = threading.Thread(
             target=self._run, args=(listener,), name="identomat-sandbox", daemon=True
         )
@@ -116,7 +141,7 @@ class SandboxServer:
     def _run(self, listener: socket.socket) -> None:
         with listener:
             try:
-                self._server.run(sockets=[listener])
+                self._server.run(listener, self._ready)
             except BaseException as error:  # noqa: BLE001  # raised again where the block is
                 self._end.set_exception(error)
             else:
@@ -132,14 +157,37 @@ class SandboxServer:
             )
 
     def _stop(self) -> None:
-        self._server.should_exit = True
+        self._server.stop()
         self._thread.join(_PATIENCE)
 
 
-class _Server(uvicorn.Server):
+class PlainServer:
+    """
+    Serves an ASGI application with uvicorn.
+
+    Args:
+        app: The application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._server = _Uvicorn(app)
+
+    def run(self, listener: socket.socket, ready: threading.Event) -> None:
+        """Serve until `stop` is called; sets *ready* when it listens."""
+        self._server.ready = ready
+        self._server.run(sockets=[listener])
+
+    def stop(self) -> None:
+        """End `run`, from any thread."""
+        self._server.should_exit = True
+
+
+class _Uvicorn(uvicorn.Server):
     """A uvicorn server that tells when it is ready."""
 
-    def __init__(self, app: ASGIApp, ready: threading.Event) -> None:
+    ready: threading.Event
+
+    def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(
             app,
             lifespan="off",
@@ -151,11 +199,10 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=1,
         )
         super().__init__(config)
-        self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._ready.set()
+        self.ready.set()
 
 
 def _is_loopback(host: str) -> bool:
@@ -165,18 +212,3 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _listen(address: tuple[str, int]) -> socket.socket:
-    # The port is open before the thread starts, so nobody is ever refused.
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    try:
-        listener = socket.create_server(address, family=family, backlog=2048)
-    except OSError as error:
-        raise ConfigurationError(
-            f"the sandbox cannot listen on port {address[1]} (errno {error.errno});"
-            " port 0 takes any free one"
-        ) from None
-    # asyncio turns Nagle's algorithm off only for sockets that say they are TCP, which
-    # create_server does not; with it every answer would wait 40 ms for an ACK.
-    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listener.detach())

@@ -157,13 +157,35 @@ class Service:
         Raises:
             Refusal: There is no such session any more, or it is invalid.
         """
+        now = self.note_poll(token)
+        return self._said(self._find(token), now)
+
+    def note_poll(self, token: str) -> float:
+        """Note that somebody asked for a result, whatever is answered; returns when."""
         with self._lock:
             now = self.now()
             session = self._sessions.get(token)
             if session is not None:
                 session.polls += 1
                 session.last_poll = now
-        return self._said(self._find(token), now)
+        return now
+
+    def peek(self, token: str, *, age: float | None = None) -> bytes:
+        """
+        Say what `result` says, or said at an *age* in seconds; nobody has asked.
+
+        Raises:
+            Refusal: There is no such session any more, or it is invalid.
+        """
+        session = self._find(token)
+        return self._said(session, self.now() if age is None else session.begun + age)
+
+    def is_settled(self, token: str) -> bool:
+        """Tell whether a session is there and its verdict too."""
+        session = self._sessions.get(token)
+        if session is None or session.deleted or session.invalid:
+            return False
+        return session.script.status_at(self.now() - session.begun).lower() in CAPTURED
 
     def delete(self, token: str) -> bytes:
         """

@@ -1,0 +1,107 @@
+"""The command `identomat sandbox`."""
+
+import os
+import shlex
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from identomat_async._cli._terminal import console_for
+from identomat_async.errors import ConfigurationError
+
+_SECRET = "IDENTOMAT_SECRET_KEY"  # noqa: S105  # the name of a variable
+_WARNING = (
+    "Warning: whoever reaches this machine reaches this sandbox, which keeps nobody out."
+    " Clients on other machines want https: put a proxy with TLS in between."
+)
+
+
+def sandbox(
+    *,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8731,
+    secret_file: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help=f"A file with the secret key. Without it {_SECRET} counts, if it is set.",
+        ),
+    ] = None,
+    median: Annotated[
+        float, typer.Option(min=0.01, max=86400, help="Seconds that half of the people take.")
+    ] = 20.0,
+    faults: Annotated[
+        float, typer.Option(min=0, max=1, help="The share of requests that a fault strikes.")
+    ] = 0.0,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="A fault to choose from, such as F14; may be given several times."),
+    ] = None,
+    mode: Annotated[
+        str,
+        typer.Option(
+            help="up, down, down:silent, brownout:0.5, slow:2, flap:10, maintenance, key-revoked."
+        ),
+    ] = "up",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same people and faults.")] = 0,
+) -> None:
+    """
+    Run a local Identomat with invented people until Ctrl-C.
+
+    It prints the environment variables that point a client to it. With `--faults` and
+    `--mode` it fails as real services fail, by a seed, so that every run can be had again.
+    """
+    # The sandbox is an extra of its own, which other commands do without.
+    from identomat_async.sandbox import Front, Mode, Sandbox, random_life  # noqa: PLC0415
+
+    secret, source = _secret(secret_file)
+    try:
+        front = Front(faults=faults, seed=seed, kinds=kind or None, mode=Mode.of(mode))
+        local = Sandbox(
+            secret_key=secret, seed=seed, life=partial(random_life, median=median, review=60.0)
+        )
+        with local.serve(host=host, port=port, public=True, front=front) as server:
+            # On this machine a client reaches it without TLS, if it asks for this machine.
+            url = server.base_url.replace("//0.0.0.0:", "//127.0.0.1:").replace("[::]", "[::1]")
+            _say(url, source, is_local=server.is_local)
+            _wait()
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error)) from None
+    struck = ", ".join(f"{count} x {name}" for name, count in sorted(front.struck.items()))
+    typer.echo(f"{len(local.tokens)} sessions, {local.request_count} requests", err=True)
+    if struck:
+        typer.echo(f"faults: {struck}", err=True)
+
+
+def _secret(file: Path | None) -> tuple[str | None, str | None]:
+    """Return the secret, and how a shell comes by it; it is printed nowhere."""
+    if file is not None:
+        return file.read_text().strip(), f'"$(cat {shlex.quote(str(file))})"'
+    secret = os.environ.get(_SECRET) or None
+    return secret, None if secret is None else f'"${_SECRET}"'
+
+
+def _say(base_url: str, source: str | None, *, is_local: bool) -> None:
+    console = console_for(sys.stdout)
+    console.print(f"export IDENTOMAT_BASE_URL={base_url}", soft_wrap=True)
+    if source is not None:
+        console.print(f"export {_SECRET}={source}", soft_wrap=True)
+    console.print("export IDENTOMAT_COMPANY_KEY=any-key-will-do")
+    if not is_local:
+        typer.echo(_WARNING, err=True)
+    typer.echo("Ctrl-C ends it.", err=True)
+
+
+def _wait() -> None:
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        typer.echo(err=True)

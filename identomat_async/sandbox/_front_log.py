@@ -1,0 +1,90 @@
+"""What a front has seen: every request, what became of it, and the connections."""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from threading import Lock
+
+import attrs
+
+_KEPT = 200_000
+
+
+@attrs.frozen(kw_only=True)
+class Exchange:
+    """
+    One request and what became of it.
+
+    Attributes:
+        at: When it was there whole, by the sandbox's clock.
+        operation: The method: ``"begin"``, ``"result"``, ``"result/face"``...
+        token: The session; for a `begin` the new one; None where there is none.
+        n: The how-manieth request for this session it was; 1 for every `begin`.
+        connection: The number of the connection, from 1 in order of arrival.
+        turn: The how-manieth request on that connection it was.
+        fault: The id of the fault that struck it, None for none.
+        mode: How the service was doing as a whole.
+    """
+
+    at: float
+    operation: str
+    token: str | None = attrs.field(repr=False)
+    n: int
+    connection: int
+    turn: int
+    fault: str | None
+    mode: str
+
+
+class Log:
+    """The last 200,000 exchanges, and how many connections there are; for any thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._exchanges: deque[Exchange] = deque(maxlen=_KEPT)
+        self._struck: Counter[str] = Counter()
+        self._asked: Counter[str] = Counter()
+        self.arrivals = self.connections = self.open = self.peak = 0
+
+    def connected(self) -> int:
+        """Note a connection; returns its number."""
+        with self._lock:
+            self.connections += 1
+            self.open += 1
+            self.peak = max(self.peak, self.open)
+            return self.connections
+
+    def disconnected(self) -> None:
+        """Note that a connection is no more."""
+        with self._lock:
+            self.open -= 1
+
+    def arrived(self) -> int:
+        """Count a request; returns its number."""
+        with self._lock:
+            self.arrivals += 1
+            return self.arrivals
+
+    def asked(self, name: str) -> int:
+        """Count a request for a session; returns the how-manieth it is."""
+        with self._lock:
+            self._asked[name] += 1
+            return self._asked[name]
+
+    def note(self, exchange: Exchange) -> None:
+        """Keep what became of a request."""
+        with self._lock:
+            self._exchanges.append(exchange)
+            if exchange.fault is not None:
+                self._struck[exchange.fault] += 1
+
+    @property
+    def struck(self) -> Mapping[str, int]:
+        """How often each fault has struck."""
+        with self._lock:
+            return dict(self._struck)
+
+    def exchanges(self, token: str | None) -> tuple[Exchange, ...]:
+        """Return the exchanges about one session, or all, in order."""
+        with self._lock:
+            kept = tuple(self._exchanges)
+        return kept if token is None else tuple(each for each in kept if each.token == token)

@@ -16,6 +16,7 @@ from identomat_async.errors import (
     RequestTimeoutError,
     ServerError,
     SessionNotFoundError,
+    SignatureError,
 )
 from identomat_async.events import Paused, Resumed
 
@@ -306,3 +307,38 @@ async def test_people_s_times_are_kept_for_the_next_schedule(source):
 
 def test_a_poller_is_made_outside_an_event_loop(source):
     assert len(ResultPoller(source)) == 0
+
+
+async def test_three_bad_signatures_that_meet_by_chance_lose_nobody(source):
+    source.says("good", OPEN, "approved")
+    for name in ("one", "two", "three"):
+        source.says(name, SignatureError("forged"), OPEN, "approved")
+
+    outcomes = []
+    async with ResultPoller(source, wait=wait_fixed(1)) as poller:
+        await poller.watch("good")
+        outcomes.append(await anext(poller))
+        await poller.watch_many(["one", "two", "three"])
+        outcomes += [outcome async for outcome in poller]
+
+    assert {outcome.token for outcome in outcomes} == {"good", "one", "two", "three"}
+    assert all(outcome.status is SessionStatus.APPROVED for outcome in outcomes)
+
+
+@pytest.mark.parametrize(("sessions", "most"), [(1, 6), (500, 20 + 3)])
+async def test_when_the_secret_is_changed_polling_soon_ends(source, sessions, most):
+    names = [f"session-{number}" for number in range(sessions)]
+    changed: list[bool] = []
+    for name in names:
+        source.lives(name, lambda _: SignatureError("forged") if changed else OPEN)
+
+    async with ResultPoller(source, wait=wait_fixed(1), rate=None) as poller:
+        await poller.watch_many(names)
+        await anyio.sleep(5)
+        before = len(source.looks)
+        changed.append(True)
+        with pytest.raises(SignatureError):
+            await anext(poller)
+
+    assert len(source.looks) - before <= most
+    assert len(poller) == sessions

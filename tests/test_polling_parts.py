@@ -115,9 +115,30 @@ def test_two_refusals_close_together_halt() -> None:
 def test_three_bad_signatures_in_a_row_halt_and_other_errors_do_not() -> None:
     halt = Halt()
     assert not any(halt.failed(DOWN, 0) for _ in range(9))
-    assert [halt.failed(FORGED, 0), halt.failed(FORGED, 0)] == [False, False]
-    halt.answered()
     assert [halt.failed(FORGED, 0) for _ in range(3)] == [False, False, True]
+
+
+def test_after_a_good_signature_three_bad_ones_make_looks_rare_and_six_halt() -> None:
+    halt = Halt()
+    halt.answered()
+    assert not any(halt.failed(FORGED, 10) for _ in range(3))
+    assert halt.opens_at == 10
+    halt.probing(10)
+    assert halt.opens_at == 11
+    assert [halt.failed(FORGED, 11) for _ in range(3)] == [False, False, True]
+    assert halt.opens_at == math.inf
+
+
+def test_a_good_signature_after_three_bad_ones_opens_at_once() -> None:
+    halt = Halt()
+    halt.answered()
+    for _ in range(3):
+        halt.failed(FORGED, 10)
+    halt.probing(10)
+
+    assert not halt.answered()
+    assert halt.opens_at == -math.inf
+    assert not any(halt.failed(FORGED, 12) for _ in range(5))
 
 
 def test_probes_come_after_30_seconds_and_double_to_five_minutes() -> None:

@@ -10,10 +10,14 @@ from identomat_async.errors import (
     SignatureError,
 )
 
-# So many refusals of the key, this close together; so many bad signatures in a row.
+# So many refusals of the key, this close together.
 _REFUSALS = 2
 _REFUSED_WITHIN = 10.0
+# So many bad signatures in a row. Where a good one has been seen they may be faults that
+# met by chance, as they do in many looks: then the next are made one at a time.
 _BAD_SIGNATURES = 3
+_AFTER_A_GOOD_ONE = 6
+_SUSPICION = 1.0
 _FIRST_PROBE = 30.0
 _LAST_PROBE = 300.0
 
@@ -26,13 +30,14 @@ class Halt:
     *probes* is set, and none otherwise.
     """
 
-    __slots__ = ("_forgeries", "_gap", "_next", "_refusals", "error", "probes")
+    __slots__ = ("_forgeries", "_gap", "_is_proven", "_next", "_refusals", "error", "probes")
 
     def __init__(self) -> None:
         self.error: IdentomatError | None = None
         self.probes = False
         self._refusals: deque[float] = deque(maxlen=_REFUSALS)
         self._forgeries = 0
+        self._is_proven = False
         self._gap = _FIRST_PROBE
         self._next = math.inf
 
@@ -42,10 +47,12 @@ class Halt:
             self._refusals.append(now)
         elif isinstance(error, SignatureError):
             self._forgeries += 1
+            if self.error is None and self._forgeries == _BAD_SIGNATURES:
+                self._next = now
         is_closed = isinstance(error, ClientClosedError)
         is_refused = len(self._refusals) == _REFUSALS and now - self._refusals[0] <= _REFUSED_WITHIN
-        is_over = is_closed or is_refused or self._forgeries >= _BAD_SIGNATURES
-        if self.error is not None or not is_over:
+        most = _AFTER_A_GOOD_ONE if self._is_proven else _BAD_SIGNATURES
+        if self.error is not None or not (is_closed or is_refused or self._forgeries >= most):
             return False
         self.error = error
         self._gap = _FIRST_PROBE
@@ -54,13 +61,14 @@ class Halt:
 
     @property
     def is_calm(self) -> bool:
-        """Whether there is nothing that an answer could set right."""
-        return not (self.error is not None or self._forgeries or self._refusals)
+        """Whether a good answer would change nothing."""
+        return self._is_proven and not (self.error or self._forgeries or self._refusals)
 
     def answered(self) -> bool:
         """Count an answered look; True if with this one the account is accepted again."""
         was_halted = self.error is not None
         if not self.is_calm:
+            self._is_proven = True
             self.reset()
         return was_halted
 
@@ -73,7 +81,8 @@ class Halt:
     @property
     def opens_at(self) -> float:
         """The time from which a look may be made."""
-        return -math.inf if self.error is None else self._next
+        is_open = self.error is None and self._forgeries < _BAD_SIGNATURES
+        return -math.inf if is_open else self._next
 
     def probe(self, now: float) -> None:
         """Let a look through *now*, if any at all."""
@@ -85,3 +94,5 @@ class Halt:
         if self.error is not None:
             self._gap = min(2 * self._gap, _LAST_PROBE)
             self._next = now + self._gap
+        elif self._forgeries >= _BAD_SIGNATURES:
+            self._next = now + _SUSPICION

@@ -23,9 +23,9 @@ from identomat_async._polling._outcomes import (
     Watch,
     ends,
 )
+from identomat_async._polling._person import wait_person
 from identomat_async._polling._raising import result_of
 from identomat_async._polling._roster import Roster
-from identomat_async._polling._schedule import wait_person
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import Load
 from identomat_async._polling._tally import Tally

@@ -24,7 +24,8 @@ from tenacity.wait import wait_base
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._schedule import consult, wait_person
+from identomat_async._polling._person import wait_person
+from identomat_async._polling._schedule import consult
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import Pending, PollPolicy, step
 from identomat_async.errors import ConfigurationError, IdentomatError, ServerError
@@ -46,7 +47,7 @@ def test_gaps_are_not_below_the_floor_nor_above_the_cap_unless_stretched() -> No
     assert quick.gap(100) == 2.0
     assert slow.gap(0) == 60.0
     assert slow.gap(0, stretch=3.0) == 180.0
-    assert slow.gap(0, share=0.5) == 250.0
+    assert slow.gap(0, share=0.5) == 30.0
 
 
 def test_reviews_are_slow() -> None:

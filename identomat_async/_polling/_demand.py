@@ -4,7 +4,7 @@ from collections import Counter
 
 from tenacity.wait import wait_base
 
-from identomat_async._polling._schedule import wait_person
+from identomat_async._polling._density import wait_density
 from identomat_async._polling._step import Load
 
 # Room between the least gap and the rate, so that no queue builds up at the ceiling.
@@ -38,7 +38,7 @@ class Demand:
         if not self._begun[second]:
             del self._begun[second]
 
-    def looks(self, wait: wait_person, now: float) -> float:
+    def looks(self, wait: wait_density, now: float) -> float:
         """Return the looks per second that *wait* asks for at *now*."""
         return sum(
             count * wait.density(max(0.0, now - begun)) for begun, count in self._begun.items()
@@ -48,6 +48,6 @@ class Demand:
         """Return how far *rate*, in looks per second, stretches the schedule *wait*."""
         if rate is None:
             return Load()
-        if isinstance(wait, wait_person):
+        if isinstance(wait, wait_density):
             return Load(stretch=max(1.0, self.looks(wait, now) / (_SHARE * rate)))
         return Load(at_least=_ROOM * self.live / rate)

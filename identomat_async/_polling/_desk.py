@@ -11,11 +11,12 @@ import attrs
 
 from identomat_async._clock import Deadline, Seconds, deadline_at, seconds, timestamp
 from identomat_async._model._token import checked_token
+from identomat_async._polling._density import wait_density
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._entry import Entry
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Until, Watch, ends, stricter
-from identomat_async._polling._schedule import FLOOR, wait_person
+from identomat_async._polling._schedule import FLOOR
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import nudged
 from identomat_async._polling._waiting import Waiter
@@ -254,7 +255,7 @@ class Desk:
     def _first_look(self, age: float, now: float, deadline: float) -> float:
         policy, load = self._engine.learner.policy, self._engine.learner.load
         share = policy.random()
-        if isinstance(policy.wait, wait_person):
+        if isinstance(policy.wait, wait_density):
             gap = policy.wait.gap(age, stretch=load.stretch, share=share)
         else:
             gap = share * max(FLOOR, load.at_least)

@@ -21,7 +21,7 @@ from identomat_async._polling._courier import Handler
 from identomat_async._polling._desk import Terms
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._outcomes import Outcome, Until, Watch
-from identomat_async._polling._schedule import wait_person
+from identomat_async._polling._person import wait_person
 from identomat_async._polling._source import HasSource
 from identomat_async._polling._step import PollPolicy
 from identomat_async._polling._tally import PollerStats

@@ -17,6 +17,7 @@ from tenacity.wait import wait_base
 from identomat_async._clock import seconds, timestamp
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
+from identomat_async._polling._density import REVIEW, wait_density
 from identomat_async._polling._outcomes import (
     MANUAL_CHECK,
     DeadlinePassed,
@@ -26,7 +27,8 @@ from identomat_async._polling._outcomes import (
     Settled,
     ends,
 )
-from identomat_async._polling._schedule import FLOOR, REVIEW, consult, wait_person
+from identomat_async._polling._person import wait_person
+from identomat_async._polling._schedule import FLOOR, consult
 from identomat_async._polling._state import Doubt, DoubtKind, PollState, Trouble
 from identomat_async.errors import (
     AuthenticationError,
@@ -335,7 +337,7 @@ def _scheduled(
     now: float,
     load: Load,
 ) -> float | None:
-    if isinstance(policy.wait, wait_person):
+    if isinstance(policy.wait, wait_density):
         return policy.wait.gap(now - state.begun, status=state.status, stretch=load.stretch)
     gap = consult(policy.wait, polls=state.polls, begun=state.begun, now=now, answer=answer)
     if gap is None:

@@ -147,7 +147,7 @@ def test_demand_counts_looks_by_age() -> None:
     assert demand.looks(person, 100.0) == pytest.approx(0.2 * 2 + 1 / 45)
     assert demand.load(person, None, 100.0) == Load()
     assert demand.load(person, 9.0, 100.0) == Load()
-    assert demand.load(person, 0.1, 100.0).stretch == pytest.approx((0.4 + 1 / 45) / 0.097)
+    assert demand.load(person, 0.1, 100.0).stretch == pytest.approx((0.4 + 1 / 45) / 0.0975)
     assert demand.load(wait_fixed(5), 2.0, 100.0).at_least == pytest.approx(1.65)
     demand.remove(0.5)
     demand.remove(0.0)

@@ -13,6 +13,8 @@ from identomat_async.errors import ConfigurationError
 
 # Between looks after MANUAL_CHECK, when an operator decides.
 REVIEW = 300.0
+# What is 0 at first and counts until how many seconds from now, one after the other.
+Steps = Sequence[tuple[float, float]]
 LEAST_GAP = 2.0
 LARGEST_GAP = 60.0
 # What is quicker than this is a slip of the pen.
@@ -31,6 +33,10 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
         review: Seconds between looks after MANUAL_CHECK.
         floor: The density is never above a look in so many seconds.
         cap: Nor below a look in so many.
+
+    Attributes:
+        oldest: The age from which the density does not change.
+        closest: The most looks per second at any age.
 
     Raises:
         ConfigurationError: *review* or *cap* is not above 0, or *floor* is above *cap*.
@@ -57,6 +63,7 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
         spans = [end - start for start, end in pairwise(starts)]
         self._before = [0.0, *accumulate(map(float.__mul__, spans, self._rates))]
         self._starts = starts
+        self.oldest, self.closest = starts[-1], max(self._rates)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, wait_density) and self._key == other._key
@@ -82,7 +89,13 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
         return self.gap(retry_state.seconds_since_start or 0.0, status=status)
 
     def gap(
-        self, age: float, *, status: object = None, stretch: float = 1.0, share: float = 1.0
+        self,
+        age: float,
+        *,
+        status: object = None,
+        stretch: float = 1.0,
+        share: float = 1.0,
+        ahead: Steps = (),
     ) -> float:
         """
         Return the seconds to the next look.
@@ -92,14 +105,29 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
             status: The status last seen.
             stretch: How many times as many sessions there are as the rate allows for.
             share: The part of a gap that is still to come; a random one spreads a batch.
+            ahead: Until how many seconds from now which *stretch* counts, the last for ever;
+                without any, that of now.
         """
         if status is MANUAL_CHECK:
             return self.review * stretch * share
-        return self._until_looks(stretch * share, max(age, 0.0))
+        age, past = max(age, 0.0), 0.0
+        for until, stretch in ahead:  # noqa: PLR1704 - what it is, one after the other
+            held = self._looks_between(age + past, age + until) / stretch
+            if held >= share:
+                break
+            share, past = share - held, until
+        return past + self._until_looks(stretch * share, age + past)
 
     def density(self, age: float) -> float:
         """Return the looks per second at *age*, without stretch."""
         return self._rates[bisect_right(self._ends, age)]
+
+    def _looks_between(self, age: float, later: float) -> float:
+        return self._looks_before(later) - self._looks_before(age)
+
+    def _looks_before(self, age: float) -> float:
+        part = bisect_right(self._ends, age)
+        return self._before[part] + (age - self._starts[part]) * self._rates[part]
 
     def _until_looks(self, looks: float, age: float) -> float:
         # The seconds after which *looks* looks have come due: the integral, inverted.
@@ -107,7 +135,7 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
         gap = looks / self._rates[part]
         if age + gap <= self._ends[part]:
             return gap
-        due = self._before[part] + (age - self._starts[part]) * self._rates[part] + looks
+        due = self._looks_before(age) + looks
         part = bisect_right(self._before, due, lo=part) - 1
         return self._starts[part] + (due - self._before[part]) / self._rates[part] - age
 

@@ -27,8 +27,10 @@ from identomat_async.events import Starved
 _LEAST_LOOKS = 5
 _logger = logging.getLogger("identomat_async")
 
-# A batch is spread by the demand there is so far.
-_WEIGHED_EVERY = 256
+# So many are taken on in one go.
+_AT_A_TIME = 256
+# By so much more than was reckoned with the demand is weighed again at once.
+_MUCH = 1.05
 
 
 @attrs.frozen(kw_only=True)
@@ -92,36 +94,40 @@ class Desk:
         self._roster = engine.roster
         self._outbox = outbox
         self._hash = engine.source.token_hash
-        self._unweighed = 0
 
     def has(self, token: str) -> bool:
         """Tell whether a session is watched and its outcome not handed over."""
         entry = self._roster.live.get(token)
         return token in self._outbox or (entry is not None and entry.delivers)
 
-    def watch_all(self, watches: Sequence[str | Watch]) -> None:
+    def watch_all(self, watches: Sequence[str | Watch], *, more: int = 0) -> None:
         """
         Take watches on; the same session watched twice is one watch.
+
+        Args:
+            watches: What to watch.
+            more: How many others are about to follow: the first looks are spread for all.
 
         Raises:
             ConfigurationError: One cannot work; those before it are taken on.
         """
         now = self._engine.clock.stamp()
         try:
-            for start in range(0, len(watches), _WEIGHED_EVERY):
-                some = watches[start : start + _WEIGHED_EVERY]
-                self._take_on(some, now)
-                self._weigh(len(some))
+            for start in range(0, len(watches), _AT_A_TIME):
+                self.expect(len(watches) - start + more)
+                self._take_on(watches[start : start + _AT_A_TIME], now)
         finally:
+            self.expect(more)
             self._engine.wake()
             self._mind_the_rate(now)
         if watches and _logger.isEnabledFor(logging.INFO):
             self._log_first_looks(watches, now)
 
-    def _weigh(self, more: int) -> None:
-        self._unweighed += more
-        if self._unweighed >= _WEIGHED_EVERY:
-            self._unweighed = 0
+    def expect(self, more: int) -> None:
+        """Reckon with *more* sessions than there are, which are about to be watched."""
+        demand = self._roster.demand
+        demand.coming = more
+        if demand.all >= self._engine.weighed_for * _MUCH + _AT_A_TIME:
             self._engine.weigh()
 
     def _log_first_looks(self, watches: Sequence[str | Watch], now: float) -> None:
@@ -213,7 +219,7 @@ class Desk:
         return PollState(
             token=checked_token(watch.token),
             reference=watch.reference,
-            begun=now if begun is None else deadline_at(begun, now=now, name="begun"),
+            begun=now if begun is None else min(now, deadline_at(begun, now=now, name="begun")),
             watched=now,
             deadline=self.terms.ends_at(watch.deadline, now),
             until=self.terms.until if watch.until is None else checked_until(watch.until),
@@ -256,7 +262,7 @@ class Desk:
         policy, load = self._engine.learner.policy, self._engine.learner.load
         share = policy.random()
         if isinstance(policy.wait, wait_density):
-            gap = policy.wait.gap(age, stretch=load.stretch, share=share)
+            gap = policy.wait.gap(age, stretch=load.stretch, share=share, ahead=load.ahead)
         else:
             gap = share * max(FLOOR, load.at_least)
         return now + gap if now + gap < deadline else max(now, deadline)

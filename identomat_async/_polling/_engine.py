@@ -49,6 +49,7 @@ class Engine:
     Does the looking: asks the source, and lets the learner decide what it means.
 
     While nobody runs the engine nothing is asked. *vacated* is called when it stops.
+    *weighed_for* is how many sessions there were when the demand was last weighed.
     """
 
     source: ResultSource
@@ -59,6 +60,7 @@ class Engine:
     vacated: Callable[[], None] = attrs.field(default=lambda: None)
     limits: Agenda[Lone] = attrs.field(factory=Agenda[Lone])
     is_running: bool = False
+    weighed_for: int = 0
     stopped: anyio.Event = attrs.field(factory=anyio.Event)
     gates: Gates = attrs.field(init=False)
     _tasks: TaskGroup | None = None
@@ -102,9 +104,14 @@ class Engine:
     def weigh(self) -> None:
         """Weigh the demand against the rate."""
         self.clock.wake()
-        self._weighed = self.now()
-        demand, policy = self.roster.demand, self.learner.policy
-        self.learner.load = demand.load(policy.wait, self.gates.rate, self._weighed)
+        self._weighed = now = self.now()
+        self.weighed_for = self.roster.demand.all
+        self.learner.load = self.roster.demand.load(
+            self.learner.policy.wait,
+            self.gates.rate,
+            now,
+            besides=self.learner.tally.unscheduled(now),
+        )
 
     def is_crowded(self, now: float) -> bool:
         """Tell whether somebody is due for whom there is no place."""

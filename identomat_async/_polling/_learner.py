@@ -108,11 +108,12 @@ class Learner:
         if isinstance(then, Pending) and then.unsound:
             self._tell_unsound(entry)
         if isinstance(answer, SessionStatus) and _ends_something(entry, then, answer, now):
-            entry.state = confirming(before, answer, now).state
+            self.roster.know(entry, confirming(before, answer, now).state)
             return True
         if isinstance(answer, SessionStatus) and isinstance(then, Pending):
             # Nearly always: nothing ends, and nobody is told.
-            entry.place, entry.state = None, then.state
+            entry.place = None
+            self.roster.know(entry, then.state)
             self._look_again(entry, then, now, elapsed)
         else:
             self._conclude(entry, then, answer, now, elapsed)
@@ -125,7 +126,7 @@ class Learner:
         entry.place = None
         ended = self._give(entry, then, result, now)
         if isinstance(then, Pending):
-            entry.state = then.state
+            self.roster.know(entry, then.state)
         if ended and not self.roster.settle(entry):
             return
         if not isinstance(then, Pending):
@@ -133,7 +134,7 @@ class Learner:
             entry.state = attrs.evolve(entry.state, review=float("inf"))
             then = step(entry.state, answer, policy=self.policy, now=now, load=self.load)
             assert isinstance(then, Pending)  # noqa: S101 - the waiters' deadlines are ahead
-            entry.state = then.state
+            self.roster.know(entry, then.state)
         self._look_again(entry, then, now, elapsed)
 
     def _look_again(self, entry: Entry, then: Pending, now: float, elapsed: float) -> None:

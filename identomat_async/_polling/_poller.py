@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime, timedelta
 from itertools import islice
+from operator import length_hint
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -198,9 +199,12 @@ class ResultPoller:
                     self._core.desk.watch_all([watch])
             return
         remaining = iter(watches)
-        while batch := list(islice(remaining, _BATCH)):
-            self._core.desk.watch_all(batch)
-            await checkpoint()
+        try:
+            while batch := list(islice(remaining, _BATCH)):
+                self._core.desk.watch_all(batch, more=length_hint(remaining))
+                await checkpoint()
+        finally:
+            self._core.desk.expect(0)
 
     async def discard(self, token: str) -> bool:
         """

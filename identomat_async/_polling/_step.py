@@ -94,10 +94,13 @@ class Load:
 
     Attributes:
         stretch: The factor for strategies that know densities.
+        ahead: Until how many seconds from now which factor counts, the last for ever; none
+            if it stays.
         at_least: The least gap in seconds for the others.
     """
 
     stretch: float = 1.0
+    ahead: tuple[tuple[float, float], ...] = ()
     at_least: float = 0.0
 
 
@@ -338,7 +341,9 @@ def _scheduled(
     load: Load,
 ) -> float | None:
     if isinstance(policy.wait, wait_density):
-        return policy.wait.gap(now - state.begun, status=state.status, stretch=load.stretch)
+        return policy.wait.gap(
+            now - state.begun, status=state.status, stretch=load.stretch, ahead=load.ahead
+        )
     gap = consult(policy.wait, polls=state.polls, begun=state.begun, now=now, answer=answer)
     if gap is None:
         return None

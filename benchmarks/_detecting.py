@@ -1,8 +1,9 @@
-"""People who finish when they finish, and a poller that finds out, in virtual time."""
+"""People who are done when they are done, and a poller that finds out, in virtual time."""
 
 import math
 import random
-from itertools import islice
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import attrs
@@ -12,16 +13,16 @@ from benchmarks._inmemory import InMemory
 from benchmarks._jumping import JumpingLoop
 from benchmarks._people import LIFE, Law
 from identomat_async import RateBudget, ResultPoller, SessionResult, SessionStatus, Settled
-from identomat_async._polling._durations import Durations
 
 Seconds = float
 
 ARRIVALS = 2.0
-# Before it and after it others are watched as well, so that nobody is counted to whom the
-# rate is not as scarce as to everybody.
-_EDGE = LIFE
-_APPROVED = SessionResult.from_json(b'{"result": "approved"}')
-_IN_PROGRESS = SessionResult.from_json(b'{"result": "in_progress"}')
+# Before anybody is counted a poller settles down.
+_SETTLING = 60.0
+_DOCUMENTS = {
+    status: SessionResult.from_json(f'{{"result": "{status}"}}'.encode())
+    for status in (SessionStatus.APPROVED, SessionStatus.IN_PROGRESS)
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -46,53 +47,43 @@ class Plan:
 
 @attrs.define(eq=False)
 class Person:
-    """Somebody who identifies themselves: when they began, and when they are done."""
+    """Somebody who identifies themselves; times are the event loop's."""
 
     begun: Seconds
     done: Seconds
-    polls: int = 0
-    fresh: int = 0
-    delay: Seconds | None = None
+    looks: list[Seconds] = attrs.field(factory=list)
+    requests: int = 0
+    told: Seconds | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Record:
     """
-    What a poller found out, and what it took.
+    What a poller found out about those who are counted, and what it took.
 
     Attributes:
-        delays: Seconds from each decision until the poller handed it over.
-        polls: Looks per session on kept connections.
-        requests: All looks per session, confirming reads and those at the deadline too.
-        times: When each request began while people were counted.
-        durations: What the poller itself has learned.
+        delay: Mean seconds from a decision until the poller told of it, as expected from
+            when everybody was looked at.
+        delays: The same seconds as they happened, for each who was decided.
+        polls: Looks per session, without the first look and without confirming reads.
+        requests: Requests per session, all of them.
+        times: When requests began, from when the poller had settled down, in seconds from
+            then.
+        past: How long those of the first sessions took, as the poller has learned it, and
+            how long those were watched who came to nothing.
     """
 
+    delay: Seconds
     delays: list[Seconds]
     polls: float
     requests: float
     times: list[Seconds]
-    durations: Durations
+    past: tuple[tuple[Seconds, ...], tuple[Seconds, ...]]
 
     @property
-    def delay(self) -> Seconds:
-        """The mean delay."""
-        return sum(self.delays) / len(self.delays)
-
-    def excess(self, rate: float, *, burst: int = 1, least: Seconds = 1.0) -> float:
-        """Return by how many requests any span of *least* seconds or more exceeds *rate*."""
-        worst, start, fewest = -math.inf, 0, math.inf
-        for count, at in enumerate(self.times, 1):
-            while self.times[start] <= at - least:
-                fewest = min(fewest, start - rate * self.times[start])
-                start += 1
-            inside = count - start - rate * least
-            worst = max(worst, inside, count - rate * at - fewest)
-        return worst - burst
-
-    def per_second(self, span: Seconds) -> float:
-        """Return the requests per second in *span* seconds."""
-        return len(self.times) / span
+    def rate(self) -> float:
+        """The requests per second."""
+        return (len(self.times) - 1) / (self.times[-1] - self.times[0])
 
 
 class Peopled(InMemory):
@@ -103,65 +94,97 @@ class Peopled(InMemory):
         self.people: dict[str, Person] = {}
         self.times: list[Seconds] = []
 
+    def add(self, begun: Seconds, takes: Seconds) -> str:
+        """Let somebody begin; return the token."""
+        token = f"{len(self.people):08}"
+        self.people[token] = Person(begun, begun + takes)
+        return token
+
     async def look(self, token: str, *, fresh: bool) -> SessionStatus | SessionResult:
-        """Answer at once, whether somebody is done."""
+        """Answer at once whether somebody is done."""
         now, person = anyio.current_time(), self.people[token]
         self.times.append(now)
-        person.polls += not fresh
-        person.fresh += fresh
-        is_done = now >= person.done
-        if fresh:
-            return _APPROVED if is_done else _IN_PROGRESS
-        return SessionStatus.APPROVED if is_done else SessionStatus.IN_PROGRESS
+        person.requests += 1
+        is_known = len(person.looks) and person.looks[-1] >= person.done
+        if not is_known:
+            person.looks.append(now)
+        status = SessionStatus.APPROVED if now >= person.done else SessionStatus.IN_PROGRESS
+        return _DOCUMENTS[status] if fresh else status
 
 
-async def _arrive(plan: Plan, source: Peopled, poller: ResultPoller) -> None:
-    chance = random.Random(plan.seed)
-    at = start = anyio.current_time()
-    while (at := at + chance.expovariate(ARRIVALS)) < start + plan.span + 2 * _EDGE:
-        person = Person(begun=at - start, done=at + plan.law.draw(chance))
-        await anyio.sleep(at - anyio.current_time())
-        token = f"{len(source.people):08}"
-        source.people[token] = person
-        await poller.watch(token)
+@attrs.define(eq=False)
+class Crowd:
+    """Those who come, and a poller that watches them."""
 
+    plan: Plan
+    source: Peopled
+    poller: ResultPoller
+    start: Seconds
+    chance: random.Random
+    takes: Iterator[Seconds]
 
-async def _find_out(plan: Plan, source: Peopled, poller: ResultPoller) -> None:
-    async for outcome in poller:
-        person = source.people[outcome.token]
-        if isinstance(outcome, Settled):
-            person.delay = anyio.current_time() - person.done
+    async def be_there(self) -> None:
+        """Let those be watched who have begun before."""
+        at = self.start - LIFE
+        while (at := at + self.chance.expovariate(ARRIVALS)) < self.start:
+            age, takes = self.start - at, next(self.takes)
+            if age < takes:
+                token = self.source.add(at, takes)
+                begun = datetime.now(UTC) - timedelta(seconds=age)
+                await self.poller.watch(token, begun=begun, deadline=LIFE - age)
+
+    async def come(self) -> None:
+        """Let one after the other begin."""
+        at = self.start
+        while True:
+            at += self.chance.expovariate(ARRIVALS)
+            await anyio.sleep(at - anyio.current_time())
+            await self.poller.watch(self.source.add(anyio.current_time(), next(self.takes)))
+
+    async def be_told(self) -> None:
+        """Write down when the poller tells of somebody."""
+        async for outcome in self.poller:
+            if isinstance(outcome, Settled):
+                self.source.people[outcome.token].told = anyio.current_time()
 
 
 async def _carry_out(plan: Plan) -> Record:
-    source = Peopled()
-    budget = RateBudget(plan.rate)
-    start = anyio.current_time()
+    source, chance = Peopled(), random.Random(plan.seed)
+    budget, start = RateBudget(plan.rate), anyio.current_time()
     async with (
         ResultPoller(source, wait=plan.wait, rate=budget, deadline=LIFE, forever=True) as poller,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(_arrive, plan, source, poller)
-        with anyio.move_on_after(plan.span + 2 * _EDGE):
-            await _find_out(plan, source, poller)
+        crowd = Crowd(plan, source, poller, start, chance, plan.law.people(chance))
+        await crowd.be_there()
+        tasks.start_soon(crowd.come)
+        with anyio.move_on_after(_SETTLING + plan.span + LIFE + 1):
+            await crowd.be_told()
         tasks.cancel_scope.cancel()
-    return _record(plan, source, start, poller.stats().durations)
+    durations = poller.stats().durations
+    return _record(plan, source, start + _SETTLING, (tuple(durations), durations.censored))
 
 
-def _record(plan: Plan, source: Peopled, start: Seconds, durations: Durations) -> Record:
-    counted = [
-        person
-        for person in source.people.values()
-        if _EDGE <= person.begun < _EDGE + plan.span
-    ]
-    polls = sum(person.polls for person in counted)
-    fresh = sum(person.fresh for person in counted)
+def _record(
+    plan: Plan,
+    source: Peopled,
+    start: Seconds,
+    past: tuple[tuple[Seconds, ...], tuple[Seconds, ...]],
+) -> Record:
+    counted = [one for one in source.people.values() if start <= one.begun < start + plan.span]
+    told = [(one, one.told) for one in counted if one.told is not None]
+    # What lies between the look that finds out and the telling: the confirming read.
+    confirming = sum(told - one.looks[-1] for one, told in told) / len(told)
+    late = sum(plan.law.delay([at - one.begun for at in one.looks]) for one in counted)
+    requests = sum(one.requests for one in counted) / len(counted)
+    polls = sum(len(one.looks) - (one.told is None) for one in counted) / len(counted)
     return Record(
-        delays=[person.delay for person in counted if person.delay is not None],
-        polls=polls / len(counted),
-        requests=(polls + fresh) / len(counted),
-        times=[at for at in source.times if _EDGE <= at - start < _EDGE + plan.span],
-        durations=durations,
+        delay=late / len(counted) + confirming,
+        delays=[told - one.done for one, told in told],
+        polls=polls,
+        requests=requests,
+        times=[at - start for at in source.times if at >= start],
+        past=past,
     )
 
 
@@ -169,3 +192,19 @@ def carry_out(plan: Plan) -> Record:
     """Return what a poller finds out if *plan* happens to it."""
     random.seed(plan.seed)
     return anyio.run(_carry_out, plan, backend_options={"loop_factory": JumpingLoop})
+
+
+def excess(times: list[Seconds], rate: float, *, burst: int = 1, least: Seconds = 1.0) -> float:
+    """
+    Return by how many requests a span exceeds *rate*, *burst* allowed for; negative: by none.
+
+    The span is the one of all, *least* seconds long or longer, that exceeds it most.
+    """
+    worst, start, fewest = -math.inf, 0, math.inf
+    for count, at in enumerate(times, 1):
+        while times[start] <= at - least:
+            fewest = min(fewest, start - rate * times[start])
+            start += 1
+        # Those within the last *least* seconds, and those since any moment before.
+        worst = max(worst, count - start - rate * least, count - rate * at - fewest)
+    return worst - burst

@@ -2,7 +2,10 @@
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import accumulate, pairwise
+from statistics import NormalDist
 
 import attrs
 
@@ -13,6 +16,9 @@ LIFE = 900.0
 ABANDONED = 0.15
 # The step of the integral that the minimum is.
 _STEP = 0.1
+_STEPS = round(LIFE / _STEP)
+_EVENLY = 100
+_NORMAL, _LOWEST = NormalDist(), 1e-12
 
 
 @attrs.frozen
@@ -30,12 +36,18 @@ class Peak:
     sigma: float
     share: float = 1.0
 
+    def takes(self, place: float) -> Seconds:
+        """Return the seconds that *place* of them, a share from 0 to 1, do not exceed."""
+        return self.median * math.exp(self.sigma * _NORMAL.inv_cdf(place or _LOWEST))
+
     def done_by(self, age: Seconds) -> float:
         """Return the share of all people who are these and done by *age*."""
+        if age <= 0:
+            return 0.0
         return self.share * 0.5 * math.erfc(-math.log(age / self.median) / self.sigma / math.sqrt(2))
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Law:
     """
     How long people take from begin to decision; some of them never finish.
@@ -50,12 +62,29 @@ class Law:
     peaks: tuple[Peak, ...]
     abandoned: float = ABANDONED
 
-    def draw(self, chance: random.Random) -> Seconds:
-        """Return the seconds that somebody takes; infinity for never."""
-        if chance.random() < self.abandoned:
+    def takes(self, place: float) -> Seconds:
+        """Return the seconds that somebody takes, *place* being from 0 to 1; infinity: never."""
+        place = (place - self.abandoned) / (1 - self.abandoned)
+        if place < 0:
             return math.inf
-        (peak,) = chance.choices(self.peaks, [peak.share for peak in self.peaks])
-        return chance.lognormvariate(math.log(peak.median), peak.sigma)
+        for peak in self.peaks[:-1]:
+            if place < peak.share:
+                return peak.takes(place / peak.share)
+            place -= peak.share
+        return self.peaks[-1].takes(place / self.peaks[-1].share)
+
+    def people(self, chance: random.Random) -> Iterator[Seconds]:
+        """
+        Return the seconds that one person after the other takes.
+
+        Among any hundred of them all places are taken evenly, in random order: the law is
+        the same, and fewer people tell as much.
+        """
+        while True:
+            places = list(range(_EVENLY))
+            chance.shuffle(places)
+            for place in places:
+                yield self.takes((place + chance.random()) / _EVENLY)
 
     def done_by(self, age: Seconds) -> float:
         """Return the share of people who are done by *age*."""
@@ -76,12 +105,41 @@ class Law:
         """Return the same product for a fixed interval."""
         return self._integral(lambda done, _: 1 - done) / 2
 
+    def delay(self, looks: Sequence[Seconds]) -> Seconds:
+        """
+        Return what somebody whose fate is unknown adds to the mean delay.
+
+        *looks* are the ages at which they were found open, and at last done or given up.
+        They might have been done at any moment since the look before; how likely each is,
+        once they were open then, is what the law says. So everybody tells of all the gaps
+        between looks at them, and not of the one alone in which they happened to be done.
+        """
+        late = 0.0
+        for before, look in pairwise((0.0, *looks)):
+            area = self._area(look) - self._area(before)
+            missed = area - (look - before) * self.done_by(before)
+            late += missed / (1 - self.done_by(before))
+        return late / self.done_by(LIFE)
+
+    def _area(self, age: Seconds) -> float:
+        # A last look may be late.
+        step = min(int(age / _STEP), _STEPS - 1)
+        before, after = self._areas[step : step + 2]
+        return before + (age / _STEP - step) * (after - before)
+
+    @cached_property
+    def _done(self) -> list[float]:
+        return [0.0, *(self.done_by(step * _STEP) for step in range(1, _STEPS + 1))]
+
+    @cached_property
+    def _areas(self) -> list[float]:
+        # The integral of `done_by` up to each step.
+        return [0.0, *accumulate((a + b) / 2 * _STEP for a, b in pairwise(self._done))]
+
     def _integral(self, of: Callable[[float, float], float]) -> float:
-        ages = [step * _STEP for step in range(1, round(LIFE / _STEP) + 1)]
-        done = [0.0, *map(self.done_by, ages)]
         return sum(
             of((before + after) / 2, (after - before) / _STEP) * _STEP
-            for before, after in zip(done, done[1:], strict=False)
+            for before, after in pairwise(self._done)
         )
 
 

@@ -1,10 +1,12 @@
 """How many looks the watched sessions would like, against how many there may be."""
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 from tenacity.wait import wait_base
 
+from identomat_async._polling._census import Census
 from identomat_async._polling._density import REVIEW, wait_density
 from identomat_async._polling._step import NO_LOAD, Load
 
@@ -12,24 +14,26 @@ from identomat_async._polling._step import NO_LOAD, Load
 _ROOM = 1.1
 # The share of the rate that the schedule plans with; the rest lets a backlog drain.
 _SHARE = 0.975
-# Sessions are counted by when they were begun, in spans of so many seconds. What is older
-# than so many spans is read from the next, wider ones: within 2 % of its age.
-_WIDTHS = (1, 16, 256)
-_SPANS = 1024
-# So many seconds ahead it is looked whether a crowd comes into its busy time.
+# So much of the rate is planned with, whatever else there is to ask.
+_LEAST_SHARE = 0.6
+# Nobody waits for more than twice the mean of all; a tenth is for jitter, and a little
+# for looks that come late.
+_FAIR = 1.75
+# So many seconds ahead it is seen whether a crowd comes into its busy time.
 _AHEAD = (4.0, 6.0, 9.0, 13.0, 20.0, 30.0, 45.0, 68.0, 101.0, 152.0, 228.0, 342.0)
-# Growth up to this is made up for by those who are decided meanwhile; what is half as
-# much again counts in full.
+# For that, ages are told apart by a second, and the old by a share of their age.
+_FINENESS = 24
+# Growth up to this is made up for by those who are decided meanwhile; from this on it
+# counts in full.
 _USUAL, _UNUSUAL = 1.25, 1.5
 
 
 class Demand:
     """
-    The sessions that are watched, counted by when they were begun.
+    The looks per second that the watched sessions ask for.
 
-    The counts give the looks per second that a density schedule asks for, at a cost that
-    does not depend on how many sessions there are. Those under review are counted apart:
-    there an operator is waited for, whatever the age.
+    Sessions count by their age; those under review apart, since there an operator is waited
+    for, whatever the age. What it costs does not depend on how many there are.
 
     Attributes:
         live: How many there are.
@@ -39,9 +43,9 @@ class Demand:
 
     def __init__(self) -> None:
         self.live = 0
-        self.coming = 0
         self.reviewed = 0
-        self._begun: list[Counter[int]] = [Counter() for _ in _WIDTHS]
+        self.coming = 0
+        self._census = Census()
 
     @property
     def all(self) -> int:
@@ -53,26 +57,20 @@ class Demand:
         self.live += 1
         if in_review:
             self.reviewed += 1
-            return
-        second = int(begun)
-        for width, counts in zip(_WIDTHS, self._begun, strict=True):
-            counts[second // width] += 1
+        else:
+            self._census.add(begun)
 
     def remove(self, begun: float, *, in_review: bool = False) -> None:
         """Count it no more."""
         self.live -= 1
         if in_review:
             self.reviewed -= 1
-            return
-        second = int(begun)
-        for width, counts in zip(_WIDTHS, self._begun, strict=True):
-            counts[second // width] -= 1
-            if counts[second // width] <= 0:  # below, if it was old and has been forgotten
-                del counts[second // width]
+        else:
+            self._census.remove(begun)
 
     def looks(self, wait: wait_density, now: float) -> float:
         """Return the looks per second that *wait* asks for at *now*."""
-        return next(self._looks(wait, now, (0.0,)))
+        return self._looks(wait, self._ages(wait, now))
 
     def load(
         self, wait: wait_base, rate: float | None, now: float, *, besides: float = 0.0
@@ -90,46 +88,31 @@ class Demand:
             return NO_LOAD
         if not isinstance(wait, wait_density):
             return Load(at_least=self._least_gap(rate / _ROOM))
-        allowed = max(_SHARE * rate - besides, rate / 2)
-        if self.all * wait.closest <= allowed:
+        allowed = max(_SHARE * rate - besides, _LEAST_SHARE * rate)
+        if self.all * max(wait.closest, 1 / wait.review) <= allowed:
             return NO_LOAD
-        stretch, *ahead = (
-            max(1.0, looks / allowed) for looks in self._looks(wait, now, (0.0, *_AHEAD))
-        )
-        return Load(stretch=stretch, ahead=_rising(stretch, ahead))
+        ages = self._ages(wait, now)
+        looks, at_most = self._looks(wait, ages), _FAIR * self.all / rate
+        if looks <= allowed:
+            at_most = math.inf
+        stretch = _stretch(looks, allowed, _by_density(wait, ages), at_most)
+        nearly = _coarse(ages)
+        ahead = [self._looks(wait, nearly, later) / allowed for later in _AHEAD]
+        return Load(stretch=stretch, ahead=_rising(stretch, ahead), at_most=at_most)
 
-    def _looks(self, wait: wait_density, now: float, after: Sequence[float]) -> Iterator[float]:
-        # As many as are watched now would like so many seconds from now.
-        ages = list(self._ages(now, wait.oldest))
+    def _ages(self, wait: wait_density, now: float) -> list[tuple[float, int]]:
+        ages = list(self._census.ages(now, wait.oldest))
         others = self.live - self.reviewed - sum(count for _, count in ages)
-        same = self.reviewed / wait.review + others * wait.density(wait.oldest)
-        if self.coming:
-            ages.append((0.0, self.coming))
-        for later in after:
-            yield same + sum(count * wait.density(age + later) for age, count in ages)
+        return [*ages, (wait.oldest, others), (0.0, self.coming)]
 
-    def _ages(self, now: float, oldest: float) -> Iterator[tuple[float, int]]:
-        """Return ages up to *oldest*, and how many sessions are of each, nearly."""
-        end, first = int(now) + 1, int(now - oldest)
-        for level, (width, counts) in enumerate(zip(_WIDTHS, self._begun, strict=True)):
-            start = first
-            if width != _WIDTHS[-1]:
-                wider = _WIDTHS[level + 1]
-                start = max(first, (end - _SPANS * width) // wider * wider)
-                self._forget(level, (end - 2 * _SPANS * width) // width)
-            for span, count in _between(counts, start // width, end // width):
-                yield max(0.0, now - (span + 0.5) * width), count
-            if start == first:
-                return
-            end = start
-
-    def _forget(self, level: int, before: int) -> None:
-        # Of the narrow spans only the latest are read.
-        counts = self._begun[level]
-        if len(counts) > 2 * _SPANS:
-            self._begun[level] = Counter(
-                {span: count for span, count in counts.items() if span >= before}
-            )
+    def _looks(
+        self, wait: wait_density, ages: Sequence[tuple[float, int]], later: float = 0.0
+    ) -> float:
+        # As many as are watched now would like so many seconds from now.
+        density = wait.density
+        return self.reviewed / wait.review + sum(
+            count * density(age + later) for age, count in ages
+        )
 
     def _least_gap(self, rate: float) -> float:
         # All at the same gap; unless that is quicker than those under review are looked at.
@@ -139,10 +122,33 @@ class Demand:
         return (self.all - self.reviewed) / (rate - self.reviewed / REVIEW)
 
 
-def _between(counts: Counter[int], start: int, end: int) -> Iterator[tuple[int, int]]:
-    if len(counts) < end - start:
-        return ((span, count) for span, count in counts.items() if start <= span < end)
-    return ((span, counts[span]) for span in range(start, end) if span in counts)
+def _coarse(ages: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
+    # Good enough to see a crowd coming.
+    counts: Counter[int] = Counter()
+    for age, count in ages:
+        counts[round(_FINENESS * math.log1p(age / _FINENESS))] += count
+    return [(math.expm1(step / _FINENESS) * _FINENESS, count) for step, count in counts.items()]
+
+
+def _by_density(wait: wait_density, ages: Sequence[tuple[float, int]]) -> Mapping[float, int]:
+    # Those to whom the schedule has to be fair.
+    counts: Counter[float] = Counter()
+    for age, count in ages:
+        if age >= wait.fair_from:
+            counts[wait.density(age)] += count
+    return counts
+
+
+def _stretch(looks: float, allowed: float, fair: Mapping[float, int], at_most: float) -> float:
+    # Who would have to wait for too long asks for a look in that time, however far the
+    # others are stretched for it.
+    stretch = looks / allowed
+    for density, count in sorted(fair.items()):
+        if stretch <= at_most * density:
+            break
+        looks, allowed = looks - count * density, allowed - count / at_most
+        stretch = looks / allowed
+    return max(1.0, stretch)
 
 
 def _rising(stretch: float, ahead: Sequence[float]) -> tuple[tuple[float, float], ...]:

@@ -1,5 +1,6 @@
 """Looks per second as a function of a session's age, and the gaps that follow from it."""
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -33,10 +34,12 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
         review: Seconds between looks after MANUAL_CHECK.
         floor: The density is never above a look in so many seconds.
         cap: Nor below a look in so many.
+        fair_from: From which age no gap is to be much longer than others under load.
 
     Attributes:
         oldest: The age from which the density does not change.
         closest: The most looks per second at any age.
+        fair_from: The age from which nobody is to wait much longer than everybody else.
 
     Raises:
         ConfigurationError: *review* or *cap* is not above 0, or *floor* is above *cap*.
@@ -49,6 +52,7 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
         review: Seconds,
         floor: Seconds,
         cap: Seconds,
+        fair_from: float = math.inf,
     ) -> None:
         self.review = above_zero(review, name="review")
         self.floor, self.cap = seconds(floor, name="floor"), above_zero(cap, name="cap")
@@ -63,6 +67,7 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
         spans = [end - start for start, end in pairwise(starts)]
         self._before = [0.0, *accumulate(map(float.__mul__, spans, self._rates))]
         self._starts = starts
+        self.fair_from = fair_from
         self.oldest, self.closest = starts[-1], max(self._rates)
 
     def __eq__(self, other: object) -> bool:
@@ -96,6 +101,7 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
         stretch: float = 1.0,
         share: float = 1.0,
         ahead: Steps = (),
+        at_most: float = math.inf,
     ) -> float:
         """
         Return the seconds to the next look.
@@ -107,16 +113,18 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
             share: The part of a gap that is still to come; a random one spreads a batch.
             ahead: Until how many seconds from now which *stretch* counts, the last for ever;
                 without any, that of now.
+            at_most: The longest gap from the age on at which it has to be fair.
         """
         if status is MANUAL_CHECK:
             return self.review * stretch * share
+        limit = at_most * share if age >= self.fair_from else math.inf
         age, past = max(age, 0.0), 0.0
         for until, stretch in ahead:  # noqa: PLR1704 - what it is, one after the other
             held = self._looks_between(age + past, age + until) / stretch
             if held >= share:
                 break
             share, past = share - held, until
-        return past + self._until_looks(stretch * share, age + past)
+        return min(past + self._until_looks(stretch * share, age + past), limit)
 
     def density(self, age: float) -> float:
         """Return the looks per second at *age*, without stretch."""

@@ -262,7 +262,9 @@ class Desk:
         policy, load = self._engine.learner.policy, self._engine.learner.load
         share = policy.random()
         if isinstance(policy.wait, wait_density):
-            gap = policy.wait.gap(age, stretch=load.stretch, share=share, ahead=load.ahead)
+            gap = policy.wait.gap(
+                age, stretch=load.stretch, share=share, ahead=load.ahead, at_most=load.at_most
+            )
         else:
             gap = share * max(FLOOR, load.at_least)
         return now + gap if now + gap < deadline else max(now, deadline)

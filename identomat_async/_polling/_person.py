@@ -63,4 +63,4 @@ class wait_person(wait_density):  # noqa: N801 - named as tenacity names its str
             raise ConfigurationError("busy must go from an age to a later one")
         slow = above_zero(tail, name="tail") / every
         table = ((start, 1 / quiet), (end, 1 / every), (math.inf, slow))
-        super().__init__(table, review=review, floor=floor, cap=cap)
+        super().__init__(table, review=review, floor=floor, cap=cap, fair_from=start)

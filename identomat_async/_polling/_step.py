@@ -5,6 +5,7 @@ State in, state out: no clock, no await, no I/O, and no randomness but what the 
 brings.
 """
 
+import math
 import random
 from collections.abc import Callable
 from datetime import datetime
@@ -96,11 +97,13 @@ class Load:
         stretch: The factor for strategies that know densities.
         ahead: Until how many seconds from now which factor counts, the last for ever; none
             if it stays.
+        at_most: The longest gap in seconds for them, outside a quiet time.
         at_least: The least gap in seconds for the others.
     """
 
     stretch: float = 1.0
     ahead: tuple[tuple[float, float], ...] = ()
+    at_most: float = math.inf
     at_least: float = 0.0
 
 
@@ -342,7 +345,11 @@ def _scheduled(
 ) -> float | None:
     if isinstance(policy.wait, wait_density):
         return policy.wait.gap(
-            now - state.begun, status=state.status, stretch=load.stretch, ahead=load.ahead
+            now - state.begun,
+            status=state.status,
+            stretch=load.stretch,
+            ahead=load.ahead,
+            at_most=load.at_most,
         )
     gap = consult(policy.wait, polls=state.polls, begun=state.begun, now=now, answer=answer)
     if gap is None:

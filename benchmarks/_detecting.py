@@ -36,6 +36,7 @@ class Plan:
         rate: The most requests per second.
         span: Seconds in which those begin who are counted.
         seed: What chance begins with.
+        evenly: Whether people are drawn evenly from the law, see `Law.people`.
     """
 
     law: Law
@@ -43,6 +44,7 @@ class Plan:
     rate: float
     span: Seconds
     seed: int = 3
+    evenly: bool = True
 
 
 @attrs.define(eq=False)
@@ -52,7 +54,8 @@ class Person:
     begun: Seconds
     done: Seconds
     looks: list[Seconds] = attrs.field(factory=list)
-    requests: int = 0
+    kept: int = 0
+    fresh: int = 0
     told: Seconds | None = None
 
 
@@ -65,8 +68,10 @@ class Record:
         delay: Mean seconds from a decision until the poller told of it, as expected from
             when everybody was looked at.
         delays: The same seconds as they happened, for each who was decided.
-        polls: Looks per session, without the first look and without confirming reads.
-        requests: Requests per session, all of them.
+        polls: Looks per session on kept connections, first looks apart.
+        first: First looks per session: those made before hardly anybody is done, which
+            tell that there is such a session.
+        confirming: Confirming reads per session, those at the deadline included.
         times: When requests began, from when the poller had settled down, in seconds from
             then.
         past: How long those of the first sessions took, as the poller has learned it, and
@@ -76,9 +81,15 @@ class Record:
     delay: Seconds
     delays: list[Seconds]
     polls: float
-    requests: float
+    first: float
+    confirming: float
     times: list[Seconds]
     past: tuple[tuple[Seconds, ...], tuple[Seconds, ...]]
+
+    @property
+    def requests(self) -> float:
+        """All requests per session."""
+        return self.polls + self.first + self.confirming
 
     @property
     def rate(self) -> float:
@@ -104,9 +115,9 @@ class Peopled(InMemory):
         """Answer at once whether somebody is done."""
         now, person = anyio.current_time(), self.people[token]
         self.times.append(now)
-        person.requests += 1
-        is_known = len(person.looks) and person.looks[-1] >= person.done
-        if not is_known:
+        person.fresh += fresh
+        person.kept += not fresh
+        if not (person.looks and person.looks[-1] >= person.done):
             person.looks.append(now)
         status = SessionStatus.APPROVED if now >= person.done else SessionStatus.IN_PROGRESS
         return _DOCUMENTS[status] if fresh else status
@@ -155,7 +166,9 @@ async def _carry_out(plan: Plan) -> Record:
         ResultPoller(source, wait=plan.wait, rate=budget, deadline=LIFE, forever=True) as poller,
         anyio.create_task_group() as tasks,
     ):
-        crowd = Crowd(plan, source, poller, start, chance, plan.law.people(chance))
+        crowd = Crowd(
+            plan, source, poller, start, chance, plan.law.people(chance, evenly=plan.evenly)
+        )
         await crowd.be_there()
         tasks.start_soon(crowd.come)
         with anyio.move_on_after(_SETTLING + plan.span + LIFE + 1):
@@ -173,16 +186,18 @@ def _record(
 ) -> Record:
     counted = [one for one in source.people.values() if start <= one.begun < start + plan.span]
     told = [(one, one.told) for one in counted if one.told is not None]
+    law, everybody = plan.law, len(counted)
     # What lies between the look that finds out and the telling: the confirming read.
-    confirming = sum(told - one.looks[-1] for one, told in told) / len(told)
-    late = sum(plan.law.delay([at - one.begun for at in one.looks]) for one in counted)
-    requests = sum(one.requests for one in counted) / len(counted)
-    polls = sum(len(one.looks) - (one.told is None) for one in counted) / len(counted)
+    between = sum(told - one.looks[-1] for one, told in told) / len(told)
+    late = sum(law.delay([at - one.begun for at in one.looks]) for one in counted)
+    first = sum(law.is_early(one.looks[0] - one.begun) for one in counted)
+    kept = sum(one.kept for one in counted)
     return Record(
-        delay=late / len(counted) + confirming,
+        delay=late / everybody + between,
         delays=[told - one.done for one, told in told],
-        polls=polls,
-        requests=requests,
+        polls=(kept - first) / everybody,
+        first=first / everybody,
+        confirming=sum(one.fresh for one in counted) / everybody,
         times=[at - start for at in source.times if at >= start],
         past=past,
     )

@@ -18,6 +18,7 @@ ABANDONED = 0.15
 _STEP = 0.1
 _STEPS = round(LIFE / _STEP)
 _EVENLY = 100
+_HARDLY = 0.01
 _NORMAL, _LOWEST = NormalDist(), 1e-12
 
 
@@ -44,7 +45,9 @@ class Peak:
         """Return the share of all people who are these and done by *age*."""
         if age <= 0:
             return 0.0
-        return self.share * 0.5 * math.erfc(-math.log(age / self.median) / self.sigma / math.sqrt(2))
+        return (
+            self.share * 0.5 * math.erfc(-math.log(age / self.median) / self.sigma / math.sqrt(2))
+        )
 
 
 @attrs.frozen(slots=False)
@@ -56,11 +59,13 @@ class Law:
         name: What it is called in the table.
         peaks: The kinds of people there are.
         abandoned: The share of people who never finish.
+        is_changed: Whether nobody knows of them yet: the usual people are expected.
     """
 
     name: str
     peaks: tuple[Peak, ...]
     abandoned: float = ABANDONED
+    is_changed: bool = False
 
     def takes(self, place: float) -> Seconds:
         """Return the seconds that somebody takes, *place* being from 0 to 1; infinity: never."""
@@ -73,13 +78,15 @@ class Law:
             place -= peak.share
         return self.peaks[-1].takes(place / self.peaks[-1].share)
 
-    def people(self, chance: random.Random) -> Iterator[Seconds]:
+    def people(self, chance: random.Random, *, evenly: bool) -> Iterator[Seconds]:
         """
         Return the seconds that one person after the other takes.
 
-        Among any hundred of them all places are taken evenly, in random order: the law is
+        If *evenly*, a hundred after the other take all places in random order: the law is
         the same, and fewer people tell as much.
         """
+        while not evenly:
+            yield self.takes(chance.random())
         while True:
             places = list(range(_EVENLY))
             chance.shuffle(places)
@@ -89,6 +96,10 @@ class Law:
     def done_by(self, age: Seconds) -> float:
         """Return the share of people who are done by *age*."""
         return (1 - self.abandoned) * sum(peak.done_by(age) for peak in self.peaks)
+
+    def is_early(self, age: Seconds) -> bool:
+        """Tell whether hardly anybody is done at *age*."""
+        return self.done_by(age) < _HARDLY
 
     def least(self) -> float:
         """
@@ -147,6 +158,6 @@ USUAL = Law("usual", (Peak(180.0, 0.6),))
 NARROW = Law("sigma 0.4", (Peak(180.0, 0.4),))
 WIDE = Law("sigma 0.9", (Peak(180.0, 0.9),))
 TWO_PEAKS = Law("two peaks", (Peak(90.0, 0.35, 0.6), Peak(420.0, 0.35, 0.4)))
-QUICK = Law("median 90 s", (Peak(90.0, 0.6),))
-SLOW = Law("median 360 s", (Peak(360.0, 0.6),))
+QUICK = Law("median 90 s", (Peak(90.0, 0.6),), is_changed=True)
+SLOW = Law("median 360 s", (Peak(360.0, 0.6),), is_changed=True)
 LAWS = (USUAL, NARROW, WIDE, TWO_PEAKS, QUICK, SLOW)

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from statistics import fmean
 
 import anyio
 import attrs
@@ -34,7 +35,7 @@ class Plan:
         law: How long people take.
         wait: The schedule.
         rate: The most requests per second.
-        span: Seconds in which those begin who are counted.
+        span: Seconds for which looks are counted.
         seed: What chance begins with.
         evenly: Whether people are drawn evenly from the law, see `Law.people`.
     """
@@ -49,33 +50,42 @@ class Plan:
 
 @attrs.define(eq=False)
 class Person:
-    """Somebody who identifies themselves; times are the event loop's."""
+    """
+    Somebody who identifies themselves. Times are the event loop's.
+
+    Attributes:
+        begun: When they began.
+        done: When they are done.
+        looked: When they were looked at last, or watched first.
+        is_new: Whether they have not been looked at.
+    """
 
     begun: Seconds
     done: Seconds
-    looks: list[Seconds] = attrs.field(factory=list)
-    kept: int = 0
-    fresh: int = 0
-    told: Seconds | None = None
+    looked: Seconds
+    is_new: bool = True
 
 
 @attrs.frozen(kw_only=True)
 class Record:
     """
-    What a poller found out about those who are counted, and what it took.
+    What a poller found out, and what it took.
+
+    Everybody who is looked at tells of all the gaps between looks, and not of the one alone
+    in which they happened to be done: each gap counts with those who might have been, as
+    the law says. So *delay* and the number of sessions are what is to be expected of the
+    looks that were made, and a few thousand people tell what else a hundred thousand would.
 
     Attributes:
-        delay: Mean seconds from a decision until the poller told of it, as expected from
-            when everybody was looked at.
-        delays: The same seconds as they happened, for each who was decided.
+        delay: Mean seconds from a decision until the poller told of it.
+        delays: The same as it happened, for each who was decided.
         polls: Looks per session on kept connections, first looks apart.
         first: First looks per session: those made before hardly anybody is done, which
             tell that there is such a session.
         confirming: Confirming reads per session, those at the deadline included.
-        times: When requests began, from when the poller had settled down, in seconds from
-            then.
-        past: How long those of the first sessions took, as the poller has learned it, and
-            how long those were watched who came to nothing.
+        times: When requests began.
+        past: How long people took, as the poller has learned it, and how long those were
+            watched who came to nothing.
     """
 
     delay: Seconds
@@ -98,29 +108,56 @@ class Record:
 
 
 class Peopled(InMemory):
-    """A source whose sessions are people, and which writes down who was asked for when."""
+    """
+    A source whose sessions are people, and which writes down how they are looked at.
 
-    def __init__(self) -> None:
+    Args:
+        since: From when on.
+    """
+
+    def __init__(self, since: Seconds) -> None:
         super().__init__(0)
         self.people: dict[str, Person] = {}
         self.times: list[Seconds] = []
+        self.gaps: list[tuple[Seconds, Seconds]] = []
+        self.delays: list[Seconds] = []
+        self.told_after: list[Seconds] = []
+        self.first: list[Seconds] = []
+        self.fresh = 0
+        self._since = since
 
     def add(self, begun: Seconds, takes: Seconds) -> str:
-        """Let somebody begin; return the token."""
+        """Let somebody begin, whom somebody watches now; return the token."""
         token = f"{len(self.people):08}"
-        self.people[token] = Person(begun, begun + takes)
+        self.people[token] = Person(begun, begun + takes, anyio.current_time())
         return token
 
     async def look(self, token: str, *, fresh: bool) -> SessionStatus | SessionResult:
         """Answer at once whether somebody is done."""
         now, person = anyio.current_time(), self.people[token]
-        self.times.append(now)
-        person.fresh += fresh
-        person.kept += not fresh
-        if not (person.looks and person.looks[-1] >= person.done):
-            person.looks.append(now)
+        if now >= self._since:
+            self._note(person, now, fresh=fresh)
+        if person.looked < person.done:
+            person.looked = now
+        person.is_new = False
         status = SessionStatus.APPROVED if now >= person.done else SessionStatus.IN_PROGRESS
         return _DOCUMENTS[status] if fresh else status
+
+    def _note(self, person: Person, now: Seconds, *, fresh: bool) -> None:
+        self.times.append(now)
+        self.fresh += fresh
+        if person.is_new and not fresh:
+            self.first.append(now - person.begun)
+        if person.looked < person.done:
+            self.gaps.append((person.looked - person.begun, now - person.begun))
+
+    def tell(self, token: str) -> None:
+        """Write down that a poller has told of somebody's decision."""
+        now, person = anyio.current_time(), self.people[token]
+        if now >= self._since:
+            self.delays.append(now - person.done)
+            # It is told when a confirming read has confirmed it.
+            self.told_after.append(now - person.looked)
 
 
 @attrs.define(eq=False)
@@ -156,49 +193,41 @@ class Crowd:
         """Write down when the poller tells of somebody."""
         async for outcome in self.poller:
             if isinstance(outcome, Settled):
-                self.source.people[outcome.token].told = anyio.current_time()
+                self.source.tell(outcome.token)
 
 
 async def _carry_out(plan: Plan) -> Record:
-    source, chance = Peopled(), random.Random(plan.seed)
-    budget, start = RateBudget(plan.rate), anyio.current_time()
+    start, chance = anyio.current_time(), random.Random(plan.seed)
+    source, budget = Peopled(start + _SETTLING), RateBudget(plan.rate)
+    takes = plan.law.people(chance, evenly=plan.evenly)
     async with (
         ResultPoller(source, wait=plan.wait, rate=budget, deadline=LIFE, forever=True) as poller,
         anyio.create_task_group() as tasks,
     ):
-        crowd = Crowd(
-            plan, source, poller, start, chance, plan.law.people(chance, evenly=plan.evenly)
-        )
+        crowd = Crowd(plan, source, poller, start, chance, takes)
         await crowd.be_there()
         tasks.start_soon(crowd.come)
-        with anyio.move_on_after(_SETTLING + plan.span + LIFE + 1):
+        with anyio.move_on_after(_SETTLING + plan.span):
             await crowd.be_told()
         tasks.cancel_scope.cancel()
     durations = poller.stats().durations
-    return _record(plan, source, start + _SETTLING, (tuple(durations), durations.censored))
+    return _record(plan.law, source, (tuple(durations), durations.censored))
 
 
 def _record(
-    plan: Plan,
-    source: Peopled,
-    start: Seconds,
-    past: tuple[tuple[Seconds, ...], tuple[Seconds, ...]],
+    law: Law, source: Peopled, past: tuple[tuple[Seconds, ...], tuple[Seconds, ...]]
 ) -> Record:
-    counted = [one for one in source.people.values() if start <= one.begun < start + plan.span]
-    told = [(one, one.told) for one in counted if one.told is not None]
-    law, everybody = plan.law, len(counted)
-    # What lies between the look that finds out and the telling: the confirming read.
-    between = sum(told - one.looks[-1] for one, told in told) / len(told)
-    late = sum(law.delay([at - one.begun for at in one.looks]) for one in counted)
-    first = sum(law.is_early(one.looks[0] - one.begun) for one in counted)
-    kept = sum(one.kept for one in counted)
+    expected = [law.expected(before, look) for before, look in source.gaps]
+    late, found = (sum(each) for each in zip(*expected, strict=True))
+    sessions = found / law.done_by(LIFE)
+    first = sum(map(law.is_early, source.first))
     return Record(
-        delay=late / everybody + between,
-        delays=[told - one.done for one, told in told],
-        polls=(kept - first) / everybody,
-        first=first / everybody,
-        confirming=sum(one.fresh for one in counted) / everybody,
-        times=[at - start for at in source.times if at >= start],
+        delay=late / found + fmean(source.told_after),
+        delays=source.delays,
+        polls=(len(source.times) - source.fresh - first) / sessions,
+        first=first / sessions,
+        confirming=source.fresh / sessions,
+        times=source.times,
         past=past,
     )
 

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import accumulate, pairwise
 from statistics import NormalDist
@@ -116,21 +116,22 @@ class Law:
         """Return the same product for a fixed interval."""
         return self._integral(lambda done, _: 1 - done) / 2
 
-    def delay(self, looks: Sequence[Seconds]) -> Seconds:
+    def expected(self, before: Seconds, look: Seconds) -> tuple[Seconds, float]:
         """
-        Return what somebody whose fate is unknown adds to the mean delay.
+        Return what a look says of all who might have been looked at then.
 
-        *looks* are the ages at which they were found open, and at last done or given up.
-        They might have been done at any moment since the look before; how likely each is,
-        once they were open then, is what the law says. So everybody tells of all the gaps
-        between looks at them, and not of the one alone in which they happened to be done.
+        Args:
+            before: The age at which somebody was found open.
+            look: The age of the next look.
+
+        Returns:
+            By how many seconds the look is late, on average over everybody who is open at
+            *before*, and how many of them it finds done.
         """
-        late = 0.0
-        for before, look in pairwise((0.0, *looks)):
-            area = self._area(look) - self._area(before)
-            missed = area - (look - before) * self.done_by(before)
-            late += missed / (1 - self.done_by(before))
-        return late / self.done_by(LIFE)
+        open_ = 1 - self.done_by(before)
+        found = self.done_by(look) - self.done_by(before)
+        missed = self._area(look) - self._area(before) - (look - before) * self.done_by(before)
+        return missed / open_, found / open_
 
     def _area(self, age: Seconds) -> float:
         # A last look may be late.

@@ -22,9 +22,9 @@ PERSON, LEARNED, FIXED, BACKOFF = (
     "wait_fixed(5)",
     "wait_exponential_jitter()",
 )
-# Seconds in which those begin who are counted: more where a hundredth counts.
-SPAN, LONG = 300.0, 1800.0
-PAST, _PAST_SPAN = 2000, 100.0
+# Seconds for which looks are counted: more where a hundredth counts.
+SPAN, LONG = 600.0, 1800.0
+PAST, _PAST_SPAN = 2000, 1000.0
 _OTHER_SEED = 5
 # Rates of the picture, beside the usual one.
 _RATES = (20.0, 80.0)

@@ -15,10 +15,10 @@ _ROOM = 1.1
 # The share of the rate that the schedule plans with; the rest lets a backlog drain.
 _SHARE = 0.975
 # So much of the rate is planned with, whatever else there is to ask.
-_LEAST_SHARE = 0.6
+_LEAST_SHARE = 0.65
 # Nobody waits for more than twice the mean of all; a tenth is for jitter, and a little
 # for looks that come late.
-_FAIR = 1.75
+_FAIR = 1.65
 # So many seconds ahead it is seen whether a crowd comes into its busy time.
 _AHEAD = (4.0, 6.0, 9.0, 13.0, 20.0, 30.0, 45.0, 68.0, 101.0, 152.0, 228.0, 342.0)
 # For that, ages are told apart by a second, and the old by a share of their age.
@@ -93,8 +93,6 @@ class Demand:
             return NO_LOAD
         ages = self._ages(wait, now)
         looks, at_most = self._looks(wait, ages), _FAIR * self.all / rate
-        if looks <= allowed:
-            at_most = math.inf
         stretch = _stretch(looks, allowed, _by_density(wait, ages), at_most)
         nearly = _coarse(ages)
         ahead = [self._looks(wait, nearly, later) / allowed for later in _AHEAD]
@@ -146,7 +144,7 @@ def _stretch(looks: float, allowed: float, fair: Mapping[float, int], at_most: f
     for density, count in sorted(fair.items()):
         if stretch <= at_most * density:
             break
-        looks, allowed = looks - count * density, allowed - count / at_most
+        looks, allowed = looks - count * density, allowed - count * min(1 / at_most, density)
         stretch = looks / allowed
     return max(1.0, stretch)
 

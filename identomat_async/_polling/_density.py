@@ -113,18 +113,22 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
             share: The part of a gap that is still to come; a random one spreads a batch.
             ahead: Until how many seconds from now which *stretch* counts, the last for ever;
                 without any, that of now.
-            at_most: The longest gap from the age on at which it has to be fair.
+            at_most: The longest gap from the age on at which it has to be fair, if the
+                schedule itself does not ask for a longer one.
         """
         if status is MANUAL_CHECK:
             return self.review * stretch * share
-        limit = at_most * share if age >= self.fair_from else math.inf
-        age, past = max(age, 0.0), 0.0
+        age, past, whole = max(age, 0.0), 0.0, share
         for until, stretch in ahead:  # noqa: PLR1704 - what it is, one after the other
             held = self._looks_between(age + past, age + until) / stretch
             if held >= share:
                 break
             share, past = share - held, until
-        return min(past + self._until_looks(stretch * share, age + past), limit)
+        gap = past + self._until_looks(stretch * share, age + past)
+        # Compared by division: none of an endless gap is not a number.
+        if not whole or age < self.fair_from or gap / whole <= at_most:
+            return gap
+        return max(at_most * whole, self._until_looks(whole, age))
 
     def density(self, age: float) -> float:
         """Return the looks per second at *age*, without stretch."""

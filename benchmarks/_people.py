@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import accumulate, pairwise
 from statistics import NormalDist
@@ -109,12 +109,11 @@ class Law:
         on average, and makes as many polls as n(t) adds up to over those who are not done.
         The n(t) with the least product is as the square root of the hazard.
         """
-        total = self._integral(lambda done, density: math.sqrt(density * (1 - done)))
+        total = sum(
+            math.sqrt((after - before) * _STEP * (1 - (before + after) / 2))
+            for before, after in pairwise(self._done)
+        )
         return total**2 / (2 * (1 - self.abandoned))
-
-    def fixed(self) -> float:
-        """Return the same product for a fixed interval."""
-        return self._integral(lambda done, _: 1 - done) / 2
 
     def expected(self, before: Seconds, look: Seconds) -> tuple[Seconds, float]:
         """
@@ -147,12 +146,6 @@ class Law:
     def _areas(self) -> list[float]:
         # The integral of `done_by` up to each step.
         return [0.0, *accumulate((a + b) / 2 * _STEP for a, b in pairwise(self._done))]
-
-    def _integral(self, of: Callable[[float, float], float]) -> float:
-        return sum(
-            of((before + after) / 2, (after - before) / _STEP) * _STEP
-            for before, after in pairwise(self._done)
-        )
 
 
 USUAL = Law("usual", (Peak(180.0, 0.6),))

@@ -28,11 +28,11 @@ def demand_of(ages: dict[float, int], *, reviewed: int = 0) -> Demand:
 def test_looks_are_counted_by_age() -> None:
     demand, person = demand_of({100.0: 1, 99.5: 1, 10.0: 1}), wait_person()
 
-    assert demand.looks(person, NOW) == pytest.approx(0.2 * 2 + 1 / 45)
-    assert demand.load(person, 0.1, NOW).stretch == pytest.approx((0.4 + 1 / 45) / 0.0975)
+    assert demand.looks(person, NOW) == pytest.approx(0.2 * 2 + 1 / 60)
+    assert demand.load(person, 0.1, NOW).stretch == pytest.approx((0.4 + 1 / 60) / 0.0975)
     demand.remove(NOW - 99.5)
     demand.remove(NOW - 100.0)
-    assert demand.looks(person, NOW) == pytest.approx(1 / 45)
+    assert demand.looks(person, NOW) == pytest.approx(1 / 60)
     assert demand.live == 1
 
 
@@ -83,19 +83,19 @@ def test_other_strategies_share_what_those_under_review_leave(
 
 
 def test_nobody_beyond_the_busy_time_waits_twice_as_long_as_all() -> None:
-    load = demand_of({100.0: 1900, 500.0: 100}).load(wait_person(), 20, NOW)
+    load = demand_of({100.0: 1900, 600.0: 100}).load(wait_person(), 20, NOW)
 
     assert load.at_most == pytest.approx(1.65 * 2000 / 20)
     # The looks of the few, at the longest gap, and those of the many fill the rate.
     assert 100 / load.at_most + 1900 * 0.2 / load.stretch == pytest.approx(0.975 * 20)
-    assert wait_person().gap(500, stretch=load.stretch, at_most=load.at_most) == load.at_most
+    assert wait_person().gap(600, stretch=load.stretch, at_most=load.at_most) == load.at_most
 
 
 def test_a_crowd_before_its_busy_time_is_seen_coming() -> None:
     now, soon = (demand_of({age: 10_000}).load(wait_person(), 50, NOW) for age in (100, 10))
 
     assert not now.ahead
-    assert soon.stretch == pytest.approx(10_000 / 45 / 48.75)
+    assert soon.stretch == pytest.approx(10_000 / 60 / 48.75)
     assert [stretch for until, stretch in soon.ahead if until < 30] == [soon.stretch] * 5
     later = [stretch for until, stretch in soon.ahead if 45 <= until < 400]
     assert later == pytest.approx([now.stretch] * 5 + [now.stretch], rel=0.01)
@@ -111,7 +111,7 @@ def test_those_about_to_be_watched_count() -> None:
     demand = demand_of({0.0: 100})
     demand.coming = 900
 
-    assert demand.looks(wait_person(), NOW) == pytest.approx(1000 / 45)
+    assert demand.looks(wait_person(), NOW) == pytest.approx(1000 / 60)
     assert demand.load(wait_fixed(1), 11, NOW).at_least == pytest.approx(100)
 
 

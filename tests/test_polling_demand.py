@@ -91,20 +91,33 @@ def test_nobody_beyond_the_busy_time_waits_twice_as_long_as_all() -> None:
     assert wait_person().gap(600, stretch=load.stretch, at_most=load.at_most) == load.at_most
 
 
-def test_a_crowd_before_its_busy_time_is_seen_coming() -> None:
-    now, soon = (demand_of({age: 10_000}).load(wait_person(), 50, NOW) for age in (100, 10))
+def test_a_crowd_is_seen_coming_into_its_busy_time_and_leaving_it() -> None:
+    quiet, busy, over = (10_000 * each / 48.75 for each in (1 / 60, 1 / 5, 0.55 / 5))
+    soon, amid, last = (
+        demand_of({age: 10_000}).load(wait_person(), 50, NOW) for age in (15, 130, 460)
+    )
 
-    assert not now.ahead
-    assert soon.stretch == pytest.approx(10_000 / 60 / 48.75)
-    assert [stretch for until, stretch in soon.ahead if until < 30] == [soon.stretch] * 5
-    later = [stretch for until, stretch in soon.ahead if 45 <= until < 400]
-    assert later == pytest.approx([now.stretch] * 5 + [now.stretch], rel=0.01)
+    assert (soon.stretch, amid.stretch, last.stretch) == pytest.approx((quiet, busy, busy))
+    assert {step for until, step in soon.ahead if until <= 33} == {soon.stretch}
+    assert [step for until, step in soon.ahead if until > 40] == pytest.approx([busy] * 9)
+    assert {step for until, step in amid.ahead if until < 340} == {amid.stretch}
+    assert [step for until, step in last.ahead if until > 22] == pytest.approx([over] * 11)
 
 
-def test_a_steady_flow_is_no_crowd() -> None:
-    flow = demand_of({float(age): 20 for age in range(400)})
+@pytest.mark.parametrize("age", [each / 4 for each in range(170, 230)])
+def test_no_moment_of_a_crowds_coming_is_taken_for_more_than_it_is(age: float) -> None:
+    load = demand_of({age: 2000}).load(wait_person(), 50, NOW)
 
-    assert not flow.load(wait_person(), 50, NOW).ahead
+    busy = 2000 / 5 / 48.75
+    assert max((load.stretch, *(step for _, step in load.ahead))) == pytest.approx(busy)
+
+
+@pytest.mark.parametrize("oldest", [400, 900, 9000])
+def test_a_steady_flow_is_no_crowd(oldest: int) -> None:
+    # Two thirds are decided within three minutes, and one by one those that are left.
+    flow = {float(age): 20 + round(40 * 2 ** (-age / 90)) for age in range(oldest)}
+
+    assert not demand_of(flow).load(wait_person(), 50, NOW).ahead
 
 
 def test_those_about_to_be_watched_count() -> None:
@@ -119,13 +132,13 @@ def test_those_about_to_be_watched_count() -> None:
     age=st.floats(0, 2000),
     share=st.floats(0, 1),
     stretch=st.floats(1, 50),
-    rise=st.floats(1, 10),
+    later=st.floats(1, 50),
     at_most=st.floats(0, 500),
 )
 def test_the_budget_never_makes_looks_quicker(
-    age: float, share: float, stretch: float, rise: float, at_most: float
+    age: float, share: float, stretch: float, later: float, at_most: float
 ) -> None:
-    ahead = ((10.0, stretch), (30.0, stretch * rise))
+    ahead = ((10.0, stretch), (30.0, later))
     wished = wait_person().gap(age, share=share)
 
     gap = wait_person().gap(age, share=share, stretch=stretch, ahead=ahead, at_most=at_most)

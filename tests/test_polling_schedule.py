@@ -37,7 +37,7 @@ OPEN, REVIEW = SessionStatus.IN_PROGRESS, SessionStatus.MANUAL_CHECK
     ("age", "gap"),
     [
         *((-5, 50 + 5 / 6), (0, 50 + 5 / 6), (20, 32.5), (50, 5)),
-        *((535, 5), (537.5, 7.5), (540, 10), (9999, 10)),
+        *((475, 5), (477.5, 2.5 + 2.5 / 0.55), (480, 5 / 0.55), (9999, 5 / 0.55)),
     ],
 )
 def test_gaps_follow_the_density(age: float, gap: float) -> None:
@@ -61,7 +61,7 @@ def test_reviews_are_slow() -> None:
 def test_a_gap_holds_as_many_looks_as_it_is_stretched(age: float, looks: float) -> None:
     wait = wait_person(floor=0, cap=1e6)
     gap = wait.gap(age, stretch=looks)
-    cuts = sorted({age, age + gap} | {cut for cut in (50.0, 540.0) if age < cut < age + gap})
+    cuts = sorted({age, age + gap} | {cut for cut in (50.0, 480.0) if age < cut < age + gap})
 
     held = sum(wait.density((a + b) / 2) * (b - a) for a, b in itertools.pairwise(cuts))
 

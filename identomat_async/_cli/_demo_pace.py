@@ -25,7 +25,7 @@ def schedule_for(median: float) -> wait_person:
     return wait_person(
         every=5.0 * scale,
         quiet=60.0 * scale,
-        busy=(50.0 * scale, 540.0 * scale),
+        busy=(50.0 * scale, 480.0 * scale),
         floor=2.0 * scale,
         cap=60.0 * scale,
     )

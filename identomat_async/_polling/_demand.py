@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tenacity.wait import wait_base
 
@@ -19,13 +19,15 @@ _LEAST_SHARE = 0.65
 # Nobody waits for more than twice the mean of all; a tenth is for jitter, and a little
 # for looks that come late.
 _FAIR = 1.65
-# So many seconds ahead it is seen whether a crowd comes into its busy time.
-_AHEAD = (4.0, 6.0, 9.0, 13.0, 20.0, 30.0, 45.0, 68.0, 101.0, 152.0, 228.0, 342.0)
+# So many seconds ahead it is seen whether a crowd comes into its busy time, or leaves it.
+_AHEAD = (4, 5, 7, 9, 12, 15, 20, 26, 33, 43, 56, 73, 95, 124, 161, 209, 272, 353)
 # For that, ages are told apart by a second, and the old by a share of their age.
 _FINENESS = 24
-# Growth up to this is made up for by those who are decided meanwhile; from this on it
-# counts in full.
+# A change by up to this factor is the usual coming and going, which nobody foresees; from
+# the other on it counts in full.
 _USUAL, _UNUSUAL = 1.25, 1.5
+# Those begun in so many seconds tell how many will be.
+_LATELY = 60.0
 
 
 class Demand:
@@ -94,14 +96,19 @@ class Demand:
         ages = self._ages(wait, now)
         looks, at_most = self._looks(wait, ages), _FAIR * self.all / rate
         stretch = _stretch(looks, allowed, _by_density(wait, ages), at_most)
-        nearly = _coarse(ages)
-        ahead = [self._looks(wait, nearly, later) / allowed for later in _AHEAD]
-        return Load(stretch=stretch, ahead=_rising(stretch, ahead), at_most=at_most)
+        steps = [
+            (float(until), max(1.0, stretch * factor))
+            for until, factor in zip(_AHEAD, self._factors(wait, ages, looks), strict=True)
+        ]
+        is_same = all(step == max(1.0, stretch) for _, step in steps)
+        ahead = () if is_same else tuple(steps)
+        return Load(stretch=max(1.0, stretch), ahead=ahead, at_most=at_most)
 
     def _ages(self, wait: wait_density, now: float) -> list[tuple[float, int]]:
         ages = list(self._census.ages(now, wait.oldest))
         others = self.live - self.reviewed - sum(count for _, count in ages)
-        return [*ages, (wait.oldest, others), (0.0, self.coming)]
+        # How old these are exactly makes no difference.
+        return [*ages, (2 * wait.oldest + 1, others), (0.0, self.coming)]
 
     def _looks(
         self, wait: wait_density, ages: Sequence[tuple[float, int]], later: float = 0.0
@@ -111,6 +118,16 @@ class Demand:
         return self.reviewed / wait.review + sum(
             count * density(age + later) for age, count in ages
         )
+
+    def _factors(
+        self, wait: wait_density, ages: Sequence[tuple[float, int]], now: float
+    ) -> Iterator[float]:
+        # Growth is believed of those who are here, decline only if as many as lately come.
+        lately = sum(count for age, count in ages if age < _LATELY) / _LATELY
+        nearly = _coarse(ages)
+        for later in _AHEAD:
+            looks = self._looks(wait, nearly, later) / now
+            yield _counted(looks, looks + lately * wait.looks_before(later) / now)
 
     def _least_gap(self, rate: float) -> float:
         # All at the same gap; unless that is quicker than those under review are looked at.
@@ -146,15 +163,11 @@ def _stretch(looks: float, allowed: float, fair: Mapping[float, int], at_most: f
             break
         looks, allowed = looks - count * density, allowed - count * min(1 / at_most, density)
         stretch = looks / allowed
-    return max(1.0, stretch)
+    return stretch
 
 
-def _rising(stretch: float, ahead: Sequence[float]) -> tuple[tuple[float, float], ...]:
-    """Return until when which stretch counts, if it will be much larger than now."""
-    if max(ahead) <= _USUAL * stretch:
-        return ()
-    steps: list[tuple[float, float]] = []
-    for until, later in zip(_AHEAD, ahead, strict=True):
-        share = (later / stretch - _USUAL) / (_UNUSUAL - _USUAL)
-        steps.append((until, stretch + (later - stretch) * min(max(share, 0.0), 1.0)))
-    return tuple(steps)
+def _counted(least: float, most: float) -> float:
+    # Which part of a change that lies between the two counts.
+    change = least if least > 1 else min(most, 1.0)
+    share = (max(change, 1 / change) - _USUAL) / (_UNUSUAL - _USUAL)
+    return 1 + (change - 1) * min(max(share, 0.0), 1.0)

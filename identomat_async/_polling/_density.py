@@ -120,7 +120,7 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
             return self.review * stretch * share
         age, past, whole = max(age, 0.0), 0.0, share
         for until, stretch in ahead:  # noqa: PLR1704 - what it is, one after the other
-            held = self._looks_between(age + past, age + until) / stretch
+            held = (self.looks_before(age + until) - self.looks_before(age + past)) / stretch
             if held >= share:
                 break
             share, past = share - held, until
@@ -134,10 +134,8 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
         """Return the looks per second at *age*, without stretch."""
         return self._rates[bisect_right(self._ends, age)]
 
-    def _looks_between(self, age: float, later: float) -> float:
-        return self._looks_before(later) - self._looks_before(age)
-
-    def _looks_before(self, age: float) -> float:
+    def looks_before(self, age: float) -> float:
+        """Return how many looks a session has had by *age*, without stretch."""
         part = bisect_right(self._ends, age)
         return self._before[part] + (age - self._starts[part]) * self._rates[part]
 
@@ -147,7 +145,7 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
         gap = looks / self._rates[part]
         if age + gap <= self._ends[part]:
             return gap
-        due = self._looks_before(age) + looks
+        due = self.looks_before(age) + looks
         part = bisect_right(self._before, due, lo=part) - 1
         return self._starts[part] + (due - self._before[part]) / self._rates[part] - age
 

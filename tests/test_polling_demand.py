@@ -28,11 +28,11 @@ def demand_of(ages: dict[float, int], *, reviewed: int = 0) -> Demand:
 def test_looks_are_counted_by_age() -> None:
     demand, person = demand_of({100.0: 1, 99.5: 1, 10.0: 1}), wait_person()
 
-    assert demand.looks(person, NOW) == pytest.approx(0.2 * 2 + 1 / 45)
-    assert demand.load(person, 0.1, NOW).stretch == pytest.approx((0.4 + 1 / 45) / 0.0975)
+    assert demand.looks(person, NOW) == pytest.approx(0.2 * 2 + 1 / 60)
+    assert demand.load(person, 0.1, NOW).stretch == pytest.approx((0.4 + 1 / 60) / 0.0975)
     demand.remove(NOW - 99.5)
     demand.remove(NOW - 100.0)
-    assert demand.looks(person, NOW) == pytest.approx(1 / 45)
+    assert demand.looks(person, NOW) == pytest.approx(1 / 60)
     assert demand.live == 1
 
 
@@ -83,18 +83,18 @@ def test_other_strategies_share_what_those_under_review_leave(
 
 
 def test_nobody_beyond_the_busy_time_waits_twice_as_long_as_all() -> None:
-    load = demand_of({100.0: 1900, 500.0: 100}).load(wait_person(), 20, NOW)
+    load = demand_of({100.0: 1900, 600.0: 100}).load(wait_person(), 20, NOW)
 
     assert load.at_most == pytest.approx(1.65 * 2000 / 20)
     # The looks of the few, at the longest gap, and those of the many fill the rate.
     assert 100 / load.at_most + 1900 * 0.2 / load.stretch == pytest.approx(0.975 * 20)
-    assert wait_person().gap(500, stretch=load.stretch, at_most=load.at_most) == load.at_most
+    assert wait_person().gap(600, stretch=load.stretch, at_most=load.at_most) == load.at_most
 
 
 def test_a_crowd_is_seen_coming_into_its_busy_time_and_leaving_it() -> None:
-    quiet, busy, over = (10_000 * each / 48.75 for each in (1 / 45, 1 / 5, 1 / 10))
+    quiet, busy, over = (10_000 * each / 48.75 for each in (1 / 60, 1 / 5, 0.55 / 5))
     soon, amid, last = (
-        demand_of({age: 10_000}).load(wait_person(), 50, NOW) for age in (10, 70, 400)
+        demand_of({age: 10_000}).load(wait_person(), 50, NOW) for age in (15, 130, 460)
     )
 
     assert (soon.stretch, amid.stretch, last.stretch) == pytest.approx((quiet, busy, busy))
@@ -104,7 +104,7 @@ def test_a_crowd_is_seen_coming_into_its_busy_time_and_leaving_it() -> None:
     assert [step for until, step in last.ahead if until > 22] == pytest.approx([over] * 11)
 
 
-@pytest.mark.parametrize("age", [each / 4 for each in range(150, 210)])
+@pytest.mark.parametrize("age", [each / 4 for each in range(170, 230)])
 def test_no_moment_of_a_crowds_coming_is_taken_for_more_than_it_is(age: float) -> None:
     load = demand_of({age: 2000}).load(wait_person(), 50, NOW)
 
@@ -124,7 +124,7 @@ def test_those_about_to_be_watched_count() -> None:
     demand = demand_of({0.0: 100})
     demand.coming = 900
 
-    assert demand.looks(wait_person(), NOW) == pytest.approx(1000 / 45)
+    assert demand.looks(wait_person(), NOW) == pytest.approx(1000 / 60)
     assert demand.load(wait_fixed(1), 11, NOW).at_least == pytest.approx(100)
 
 

@@ -35,7 +35,10 @@ OPEN, REVIEW = SessionStatus.IN_PROGRESS, SessionStatus.MANUAL_CHECK
 
 @pytest.mark.parametrize(
     ("age", "gap"),
-    [(-5, 45), (0, 45), (22.5, 25), (45, 5), (415, 5), (417.5, 7.5), (420, 10), (9999, 10)],
+    [
+        *((-5, 50 + 5 / 6), (0, 50 + 5 / 6), (20, 32.5), (50, 5)),
+        *((475, 5), (477.5, 2.5 + 2.5 / 0.55), (480, 5 / 0.55), (9999, 5 / 0.55)),
+    ],
 )
 def test_gaps_follow_the_density(age: float, gap: float) -> None:
     assert wait_person().gap(age) == pytest.approx(gap)
@@ -58,7 +61,7 @@ def test_reviews_are_slow() -> None:
 def test_a_gap_holds_as_many_looks_as_it_is_stretched(age: float, looks: float) -> None:
     wait = wait_person(floor=0, cap=1e6)
     gap = wait.gap(age, stretch=looks)
-    cuts = sorted({age, age + gap} | {cut for cut in (45.0, 420.0) if age < cut < age + gap})
+    cuts = sorted({age, age + gap} | {cut for cut in (50.0, 480.0) if age < cut < age + gap})
 
     held = sum(wait.density((a + b) / 2) * (b - a) for a, b in itertools.pairwise(cuts))
 
@@ -97,7 +100,7 @@ def test_it_is_a_plain_tenacity_strategy(answer: object, gap: float) -> None:
 
 def test_it_knows_states_without_outcome_or_with_an_error_and_adds_up() -> None:
     state = RetryCallState(AsyncRetrying(), None, (), {})
-    assert wait_person()(state) == 45.0
+    assert wait_person()(state) == wait_person().gap(0)
 
     failed = retry_state(None)
     failed.outcome = Future(1)

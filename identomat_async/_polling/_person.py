@@ -20,10 +20,11 @@ class wait_person(wait_density):  # noqa: N801 - named as tenacity names its str
     Looks that follow how long people take.
 
     Nobody is done in the first seconds, most are within a few minutes, and a few take
-    longer. So looks are light in the quiet time, close in the busy time and half as close
-    after it. For people whose times are lognormal around three minutes this comes within
-    8 % of the least possible delay for the same number of looks, where a fixed interval
-    misses by 30 % and exponential backoff by 70 % and more.
+    longer. So looks are light in the quiet time, close in the busy time and about half as
+    close after it. For people whose times are lognormal around three minutes this comes
+    within 8 % of the least possible delay for the same number of looks, where a fixed
+    interval misses by 30 % and exponential backoff by 70 % and more. Half or twice as long
+    a time costs no more than a fixed interval does.
 
     A rate budget makes all gaps longer by the same factor, and never shorter. A
     `ResultPoller` makes each longer or shorter by up to a tenth at random, and looks at no
@@ -48,9 +49,9 @@ class wait_person(wait_density):  # noqa: N801 - named as tenacity names its str
         self,
         *,
         every: Seconds = EVERY,
-        quiet: Seconds = 45.0,
-        busy: tuple[Seconds, Seconds] = (45.0, 420.0),
-        tail: float = 0.5,
+        quiet: Seconds = 60.0,
+        busy: tuple[Seconds, Seconds] = (50.0, 480.0),
+        tail: float = 0.55,
         review: Seconds = REVIEW,
         floor: Seconds = LEAST_GAP,
         cap: Seconds = LARGEST_GAP,

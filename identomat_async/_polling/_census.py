@@ -20,10 +20,10 @@ class Census:
         # From which second on those begun are counted where; all others in the widest.
         self._since = [-math.inf for _ in _WIDTHS[1:]]
 
-    def add(self, begun: float) -> None:
-        """Count a session."""
+    def add(self, begun: float, count: int = 1) -> None:
+        """Count a session, or so many."""
         counts, span = self._place(int(begun))
-        counts[span] = counts.get(span, 0) + 1
+        counts[span] = counts.get(span, 0) + count
 
     def remove(self, begun: float) -> None:
         """Count it no more."""

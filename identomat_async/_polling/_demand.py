@@ -54,13 +54,13 @@ class Demand:
         """How many there are and are about to be."""
         return self.live + self.coming
 
-    def add(self, begun: float, *, in_review: bool = False) -> None:
-        """Count a session."""
-        self.live += 1
+    def add(self, begun: float, *, in_review: bool = False, count: int = 1) -> None:
+        """Count a session, or so many."""
+        self.live += count
         if in_review:
-            self.reviewed += 1
+            self.reviewed += count
         else:
-            self._census.add(begun)
+            self._census.add(begun, count)
 
     def remove(self, begun: float, *, in_review: bool = False) -> None:
         """Count it no more."""

@@ -10,7 +10,7 @@ from typing import Self
 import attrs
 
 from identomat_async._clock import Deadline, Seconds, deadline_at, seconds, timestamp
-from identomat_async._model._token import checked_token
+from identomat_async._model._token import checked_token, is_token
 from identomat_async._polling._density import wait_density
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._entry import Entry
@@ -18,7 +18,7 @@ from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Until, Watch, ends, stricter
 from identomat_async._polling._schedule import FLOOR
 from identomat_async._polling._state import PollState
-from identomat_async._polling._step import nudged
+from identomat_async._polling._step import Load, nudged
 from identomat_async._polling._waiting import Waiter
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Starved
@@ -29,6 +29,7 @@ _logger = logging.getLogger("identomat_async")
 
 # So many are taken on in one go.
 _AT_A_TIME = 256
+_KNOTS = 64
 # By so much more than was reckoned with the demand is weighed again at once.
 _MUCH = 1.05
 
@@ -94,6 +95,8 @@ class Desk:
         self._roster = engine.roster
         self._outbox = outbox
         self._hash = engine.source.token_hash
+        self._gaps_for: Load | None = None
+        self._gaps: Sequence[float] = ()
 
     def has(self, token: str) -> bool:
         """Tell whether a session is watched and its outcome not handed over."""
@@ -141,25 +144,34 @@ class Desk:
 
     def _take_on(self, watches: Sequence[str | Watch], now: float) -> None:
         # Calls add up here: a hundred thousand may come at once, and share what they can.
-        live, waiting, first = self._roster.live, self._outbox.tokens, self._first_look
+        live, waiting, made = self._roster.live, self._outbox.tokens, list[Entry]()
         terms, ends_at = self.terms, self.terms.ends_at(None, now)
-        for watch in watches:
-            if not isinstance(watch, str):
-                self._watch(self._state_for(watch, now))
-                continue
-            state = PollState(
-                token=checked_token(watch),
-                begun=now,
-                watched=now,
-                deadline=ends_at,
-                until=terms.until,
-                review=terms.review,
-            )
-            if watch in live or watch in waiting:
-                self._watch(state)
-            else:
-                self._roster.add(Entry(state, delivers=True), first(0.0, now, ends_at))
-                self.watching += 1
+        gaps, random = self._first_gaps(), self._engine.learner.policy.random
+        try:
+            for watch in watches:
+                if not isinstance(watch, str):
+                    self._watch(self._state_for(watch, now))
+                    continue
+                state = PollState(
+                    token=watch if is_token(watch) else checked_token(watch),
+                    begun=now,
+                    watched=now,
+                    deadline=ends_at,
+                    until=terms.until,
+                    review=terms.review,
+                )
+                if watch in live or watch in waiting:
+                    self._watch(state)
+                    continue
+                live[watch] = entry = Entry(state, delivers=True)
+                knot, beyond = divmod(random() * _KNOTS, 1)
+                gap = gaps[int(knot)]
+                due = now + gap + beyond * (gaps[int(knot) + 1] - gap)
+                entry.due = due if due < ends_at else max(now, ends_at)
+                made.append(entry)
+        finally:
+            self._roster.schedule(made, begun=now)
+            self.watching += len(made)
 
     def _watch(self, state: PollState) -> None:
         entry, later = self._roster.live.get(state.token), self._after_outcome(state)
@@ -259,15 +271,25 @@ class Desk:
         entry.widen()
 
     def _first_look(self, age: float, now: float, deadline: float) -> float:
-        policy, load = self._engine.learner.policy, self._engine.learner.load
-        share = policy.random()
-        if isinstance(policy.wait, wait_density):
-            gap = policy.wait.gap(
-                age, stretch=load.stretch, share=share, ahead=load.ahead, at_most=load.at_most
-            )
-        else:
-            gap = share * max(FLOOR, load.at_least)
-        return now + gap if now + gap < deadline else max(now, deadline)
+        due = now + self._first_gap(age, self._engine.learner.policy.random())
+        return due if due < deadline else max(now, deadline)
+
+    def _first_gap(self, age: float, share: float) -> float:
+        wait, load = self._engine.learner.policy.wait, self._engine.learner.load
+        if not isinstance(wait, wait_density):
+            return share * max(FLOOR, load.at_least)
+        return wait.gap(
+            age, stretch=load.stretch, share=share, ahead=load.ahead, at_most=load.at_most
+        )
+
+    def _first_gaps(self) -> Sequence[float]:
+        # Of sessions just begun, at equal steps of the share: in between a straight line
+        # is good enough, since it is chance that chooses. One more, for a share of 1.
+        load = self._engine.learner.load
+        if load is not self._gaps_for:
+            gaps = [self._first_gap(0.0, knot / _KNOTS) for knot in range(_KNOTS + 1)]
+            self._gaps_for, self._gaps = load, [*gaps, gaps[-1]]
+        return self._gaps
 
     def _mind_the_rate(self, now: float) -> None:
         rate = self._engine.gates.rate

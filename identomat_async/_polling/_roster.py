@@ -1,6 +1,6 @@
 """The sessions that are looked at, and when each is due. No clock, no I/O."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import attrs
@@ -32,6 +32,14 @@ class Roster:
         self.demand.add(entry.state.begun, in_review=entry.state.status is MANUAL_CHECK)
         entry.due = due
         self.agenda.put(entry, due)
+
+    def schedule(self, entries: Sequence[Entry], *, begun: float) -> None:
+        """Put sessions on the agenda that are live already, all begun at the same time."""
+        if entries:
+            self.demand.add(begun, count=len(entries))
+        put = self.agenda.put
+        for entry in entries:
+            put(entry, entry.due)
 
     def know(self, entry: Entry, state: PollState) -> None:
         """Take in what is known of a session that is looked at."""

@@ -53,6 +53,15 @@ def test_gaps_are_not_below_the_floor_nor_above_the_cap_unless_stretched() -> No
     assert slow.gap(0, share=0.5) == 30.0
 
 
+def test_without_a_floor_a_poller_still_keeps_to_its_own() -> None:
+    wait, state = wait_person(every=0.1, floor=0), PollState(token="t", begun=0, watched=0)
+    then = step(state, OPEN, policy=PollPolicy(wait=wait), now=100.0)
+
+    assert wait.gap(100) == pytest.approx(0.1)
+    assert isinstance(then, Pending)
+    assert then.delay == 0.5
+
+
 def test_reviews_are_slow() -> None:
     assert wait_person(review=timedelta(minutes=1)).gap(9, status=REVIEW, stretch=2.0) == 120.0
 

@@ -22,7 +22,7 @@ _FAIR = 1.65
 # So many seconds ahead it is seen whether a crowd comes into its busy time, or leaves it.
 _AHEAD = (4, 5, 7, 9, 12, 15, 20, 26, 33, 43, 56, 73, 95, 124, 161, 209, 272, 353)
 # For that, ages are told apart by a second, and the old by a share of their age.
-_FINENESS = 24
+_FINENESS = 32
 # A change by up to this factor is the usual coming and going, which nobody foresees; from
 # the other on it counts in full.
 _USUAL, _UNUSUAL = 1.25, 1.5
@@ -122,12 +122,14 @@ class Demand:
     def _factors(
         self, wait: wait_density, ages: Sequence[tuple[float, int]], now: float
     ) -> Iterator[float]:
-        # Growth is believed of those who are here, decline only if as many as lately come.
+        # Growth is believed of those who are here, and from the beginning of a step on;
+        # decline only if as many as lately come, and from its end on.
         lately = sum(count for age, count in ages if age < _LATELY) / _LATELY
-        nearly = _coarse(ages)
+        nearly, most = _coarse(ages), 1.0
         for later in _AHEAD:
             looks = self._looks(wait, nearly, later) / now
-            yield _counted(looks, looks + lately * wait.looks_before(later) / now)
+            yield _counted(looks, most)
+            most = looks + lately * wait.looks_before(later) / now
 
     def _least_gap(self, rate: float) -> float:
         # All at the same gap; unless that is quicker than those under review are looked at.

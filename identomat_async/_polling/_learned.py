@@ -48,7 +48,8 @@ class wait_learned(wait_density):  # noqa: N801 - named as tenacity names its st
     the same number of looks; learned from 200 sessions it comes within 5 % of the least
     delay, from 2,000 within 2 %. With fewer than 20 decided sessions this is
     `wait_person` with the same options. At ages at which nobody was ever decided, earlier
-    or later, looks are seldom and never cease.
+    or later, looks are seldom and never cease. A rate budget and a `ResultPoller` do with
+    the gaps what `wait_person` tells of.
 
     Args:
         durations: Seconds from begin to decision of past sessions, in any order. What

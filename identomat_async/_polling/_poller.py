@@ -46,8 +46,9 @@ class ResultPoller:
     Args:
         client: An `IdentomatClient`.
         wait: When to look at a session next: any tenacity wait strategy; by default
-            `wait_person()`. After a look that failed the client's `RetryPolicy.wait`
-            counts if it is longer.
+            `wait_person()`; `wait_learned` knows better, once there are sessions to learn
+            from. After a look that failed the client's `RetryPolicy.wait` counts if it is
+            longer.
         until: Whether MANUAL_CHECK ends a watch.
         deadline: How long the person may take, from when the watch begins: seconds,
             timedelta or aware datetime; None for ever.

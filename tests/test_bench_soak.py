@@ -31,8 +31,8 @@ def test_a_verdict_of_somebody_else_is_wrong(truth: Truth) -> None:
     assert not is_right(Verdict(token="t", status="approved", number="another"), truth)
 
 
-def count(truth: Truth, *outcomes: Outcome, misled: tuple[str, ...] = ()) -> dict[str, int]:
-    return {name: n for name, n in judged({"t": [*outcomes]}, {"t": truth}, misled).items() if n}
+def count(truth: Truth, *outcomes: Outcome) -> dict[str, int]:
+    return {name: n for name, n in judged({"t": [*outcomes]}, {"t": truth}).items() if n}
 
 
 def test_the_judge_counts_wrong_lost_and_doubled(truth: Truth) -> None:
@@ -44,7 +44,6 @@ def test_the_judge_counts_wrong_lost_and_doubled(truth: Truth) -> None:
     assert count(truth) == {"lost": 1}
     assert count(truth, SessionGone(token="t", verified=False)) == {"lost": 1}
     assert count(truth, DeadlinePassed(token="t")) == {"lost": 1}
-    assert count(truth, DeadlinePassed(token="t"), misled=("t",)) == {"misled": 1}
 
 
 def test_who_was_abandoned_is_not_lost_when_the_deadline_has_passed() -> None:

@@ -94,9 +94,7 @@ def verdict_of(token: str, result: SessionResult) -> Verdict:
     return Verdict(token=token, status=result.status.value, number=number)
 
 
-def judged(
-    outcomes: Mapping[str, list[Outcome]], truths: Mapping[str, Truth]
-) -> Counter[str]:
+def judged(outcomes: Mapping[str, list[Outcome]], truths: Mapping[str, Truth]) -> Counter[str]:
     """
     Count what was wrong, lost and doubled.
 

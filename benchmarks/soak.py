@@ -30,7 +30,7 @@ _BUSY = 20
 _RATE = 200.0
 _RETRY_AFTER = 0.05
 _TIMEOUT = 1.0
-# So many times the time for looks is needed where most of it passes in pauses.
+# So many times as long as it can take are those watched who come to a verdict.
 _PATIENCE = 10
 # Against these a client without deadline and size limit never comes to an end.
 _ENDLESS = frozenset({"F12", "F13", "F22", "F23"})
@@ -47,7 +47,7 @@ class Run:
     front: Front
     client: IdentomatClient
     poller: ResultPoller
-    life: float
+    span: float
     begun: list[str] = attrs.field(factory=list)
     begin_calls: int = 0
     outcomes: dict[str, list[Outcome]] = attrs.field(factory=lambda: defaultdict(list))
@@ -59,7 +59,8 @@ class Run:
             token, calls = await until_it_works(lambda: self.client.begin(deadline=2))
         self.begin_calls += calls
         self.begun.append(token)
-        await self.poller.watch(token, deadline=self.life)
+        is_abandoned = self.sandbox.truth(token).script.terminal_after is None
+        await self.poller.watch(token, deadline=watched_for(self.span, is_abandoned=is_abandoned))
 
     async def delete(self, token: str, busy: anyio.CapacityLimiter) -> None:
         """Delete a session that has come to its end."""
@@ -103,7 +104,7 @@ async def ours(asked: argparse.Namespace, span: float) -> Figures:
                 client, wait=wait_fixed(1), rate=_RATE, max_in_flight=_BUSY, gone_window=2
             )
             async with poller:
-                run = Run(sandbox, front, client, poller, life(asked, span))
+                run = Run(sandbox, front, client, poller, span)
                 await run.go(asked.sessions)
         await asyncio.sleep(0.1)
         tasks_left = len(asyncio.all_tasks()) - tasks
@@ -147,18 +148,18 @@ def beside(asked: argparse.Namespace, span: float) -> Figures:
     """Let the naive client do it, with faults that it can get over."""
     sandbox, tokens = planted(asked, span)
     front = front_for(asked, without=_ENDLESS)
-    return naive(sandbox, front, tokens, life(asked, span), asked)
+    return naive(sandbox, front, tokens, watched_for(span, is_abandoned=True), asked)
 
 
-def life(asked: argparse.Namespace, span: float) -> float:
+def watched_for(span: float, *, is_abandoned: bool) -> float:
     """
-    Return for how long a session is watched that is settled within *span* seconds, or never.
+    Return the deadline of a session that is settled within *span* seconds, or never.
 
-    One look at the deadline is not enough: an older answer of the session's own, replayed,
-    is an untruth that nothing in the protocol tells from the truth.
+    Those that are settled never come to theirs: an older answer of the session's own,
+    replayed just then, is an untruth that nothing in the protocol tells from the truth.
     """
-    margin = min(20.0, span + 2)
-    return span + margin * (_PATIENCE if asked.pauses else 1)
+    usual = span + min(20.0, span + 2)
+    return usual if is_abandoned else _PATIENCE * usual
 
 
 def gates(measured: Figures, sessions: int) -> list[Gate]:
@@ -171,12 +172,17 @@ def gates(measured: Figures, sessions: int) -> list[Gate]:
     ]
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the options."""
+    reader = parser_for(options("soak", __doc__))
+    reader.add_argument("--faults", type=float, default=0.3, help="share of requests hit (0.3)")
+    reader.add_argument("--pauses", action="store_true", help="with answers that ask to wait")
+    return reader
+
+
 def run(arguments: Sequence[str]) -> int:
     """Measure; return the exit code."""
-    parser = parser_for(options("soak", __doc__))
-    parser.add_argument("--faults", type=float, default=0.3, help="share of requests hit (0.3)")
-    parser.add_argument("--pauses", action="store_true", help="with answers that ask to wait")
-    asked = parser.parse_args(arguments)
+    asked = parser().parse_args(arguments)
     # About fifty requests a second for the polls alone, however many sessions there are.
     span = max(0.5, asked.sessions * 0.02)
     measured = [asyncio.run(ours(asked, span))]

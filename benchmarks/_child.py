@@ -30,10 +30,10 @@ class Child:
             raise subprocess.SubprocessError("a measuring process ended too soon")
         return line
 
-    def ask(self) -> str:
-        """Return what it answers to an empty line."""
+    def ask(self, question: str = "") -> str:
+        """Return what it answers to a line."""
         assert self._process.stdin is not None
-        print(file=self._process.stdin, flush=True)
+        print(question, file=self._process.stdin, flush=True)
         return self.hear()
 
 

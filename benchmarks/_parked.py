@@ -125,7 +125,7 @@ async def with_a_task(sessions: int, weigh: Weigh) -> None:
     source = InMemory(sessions)
     async with polling(source) as poller:
         scale = weigh(sessions)
-        _tasks = {asyncio.create_task(poller.wait(token)) for token in source.tokens()}
+        _tasks = [asyncio.create_task(poller.wait(token)) for token in source.tokens()]
         await source.all_seen()
         done(scale.per_session())
 
@@ -140,7 +140,7 @@ async def bare_task(sessions: int, weigh: Weigh) -> None:
             await asyncio.sleep(_LATER)
 
     scale = weigh(sessions)
-    _tasks = {asyncio.create_task(watch(token)) for token in source.tokens()}
+    _tasks = [asyncio.create_task(watch(token)) for token in source.tokens()]
     await source.all_seen()
     done(scale.per_session())
 

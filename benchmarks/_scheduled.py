@@ -2,9 +2,10 @@
 What schedule.py measures, one contender at a time in a process of its own.
 
 `python -m benchmarks._scheduled CONTENDER SESSIONS PER_SECOND SECONDS` prints a line when
-every session has been looked at once. For each line that it reads it then lets some
-seconds pass and prints JSON: the CPU microseconds per look, the looks per second, and how
-late looks were. In between time stands still.
+every session is watched. For each line that it reads it then lets some seconds pass and
+prints JSON: the CPU microseconds per look, the looks per second, and how late looks were.
+In between time stands still; but before it answers ``later`` for the first time, every
+session has had its first look.
 """
 
 import asyncio
@@ -18,8 +19,7 @@ from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import anyio
-from tenacity import AsyncRetrying, RetryCallState, retry_if_result
-from tenacity.wait import wait_base
+from tenacity import AsyncRetrying, retry_if_result, wait_random
 
 from benchmarks._inmemory import InMemory
 from benchmarks._jumping import JumpingLoop
@@ -27,17 +27,20 @@ from identomat_async import RateBudget, ResultPoller, SessionStatus, wait_person
 from identomat_async.events import Event, PollFinished
 
 # The ceiling is above what is asked for, so that it is there and stretches nothing.
-_HEADROOM = 1.2
+_HEADROOM = 1.5
 _WARM_UP = 0.5
-_BLUR = 0.2
+# As many gaps blur where the first round ends and the second begins.
+_BLUR = 1.2
+LATER = "later"
 
 
 class Window:
     """Measures what goes on, for some *seconds* of real time."""
 
-    def __init__(self, source: InMemory, seconds: float) -> None:
+    def __init__(self, source: InMemory, seconds: float, *, gap: float) -> None:
         self.late: list[float] = []
         self._source = source
+        self._gap = gap
         self._seconds = seconds
 
     async def measure(self) -> NoReturn:
@@ -45,7 +48,12 @@ class Window:
         gc.enable()
         gc.collect()
         print("ready", flush=True)
-        while sys.stdin.readline():
+        is_warm = False
+        while asked := sys.stdin.readline():
+            if asked.strip() == LATER and not is_warm:
+                await asyncio.sleep(_BLUR * self._gap)
+                assert not self._source.missing
+                is_warm = True
             print(json.dumps(await self._once()), flush=True)
         # Taking a hundred thousand tasks down takes longer than all this.
         os._exit(0)
@@ -79,9 +87,6 @@ async def poller(source: InMemory, window: Window, gap: float, *, observe: bool 
         observers=[note] if observe else [],
     ) as watching:
         await watching.watch_many(source.tokens())
-        await source.all_seen()
-        # Jitter has to blur where the first round ends and the second begins.
-        await anyio.sleep(_BLUR * gap)
         await window.measure()
 
 
@@ -95,7 +100,6 @@ async def bare_task(source: InMemory, window: Window, gap: float) -> None:
     loop = asyncio.get_running_loop()
 
     async def watch(token: str) -> None:
-        await source.look(token, fresh=False)
         due = loop.time() + gap * random.random()
         while True:
             await asyncio.sleep(due - loop.time())
@@ -104,13 +108,12 @@ async def bare_task(source: InMemory, window: Window, gap: float) -> None:
             due += gap * random.uniform(0.9, 1.1)
 
     _tasks = {asyncio.create_task(watch(token)) for token in source.tokens()}
-    await source.all_seen()
     await window.measure()
 
 
 async def retrying_task(source: InMemory, window: Window, gap: float) -> None:
-    """Measure an asyncio task and an `AsyncRetrying` per session."""
-    wait = _Spread(gap)
+    """Measure an anyio task and an `AsyncRetrying` per session."""
+    wait = wait_random(0.9 * gap, 1.1 * gap)
 
     async def look(token: str) -> SessionStatus:
         status = await source.look(token, fresh=False)
@@ -118,23 +121,14 @@ async def retrying_task(source: InMemory, window: Window, gap: float) -> None:
         return status
 
     async def watch(token: str) -> None:
+        await anyio.sleep(gap * random.random())
         retry = retry_if_result(lambda status: status is SessionStatus.IN_PROGRESS)
-        await AsyncRetrying(wait=wait, retry=retry)(look, token)
+        await AsyncRetrying(wait=wait, retry=retry, sleep=anyio.sleep)(look, token)
 
-    _tasks = {asyncio.create_task(watch(token)) for token in source.tokens()}
-    await source.all_seen()
-    await window.measure()
-
-
-class _Spread(wait_base):
-    """The gap, but for the first, which is any part of it."""
-
-    def __init__(self, gap: float) -> None:
-        self._gap = gap
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        is_first = retry_state.attempt_number == 1
-        return self._gap * (random.random() if is_first else random.uniform(0.9, 1.1))
+    async with anyio.create_task_group() as tasks:
+        for token in source.tokens():
+            tasks.start_soon(watch, token)
+        await window.measure()
 
 
 CONTENDERS: dict[str, Callable[[InMemory, Window, float], Awaitable[None]]] = {
@@ -149,10 +143,9 @@ def main(contender: str, sessions: int, per_second: float, seconds: float) -> No
     """Measure *contender*."""
     # So many objects are quicker made without, and only making them is.
     gc.disable()
-    source = InMemory(sessions)
-    window = Window(source, seconds)
+    source, gap = InMemory(sessions), sessions / per_second
+    window = Window(source, seconds, gap=gap)
     options = {"loop_factory": JumpingLoop}
-    gap = sessions / per_second
     anyio.run(CONTENDERS[contender], source, window, gap, backend_options=options)
 
 

@@ -15,7 +15,8 @@ import httpx
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
 from benchmarks._origin import running
-from benchmarks._report import Gate, judge, options, show
+from benchmarks._picture import draw_bars
+from benchmarks._report import Gate, judge, options, plottable, show
 from benchmarks._rounds import Round, ratio, take_turns, typical
 from identomat_async import IdentomatClient, ResultPoller, wait_person
 
@@ -265,7 +266,7 @@ def gates(rounds: Sequence[Round], *, lanes: int) -> list[Gate]:
 
 def run(arguments: Sequence[str]) -> int:
     """Measure; return the exit code."""
-    parser = options("e2e", __doc__, rounds=5)
+    parser = plottable(options("e2e", __doc__, rounds=5))
     parser.add_argument("--sessions", type=int, default=2000, help="how many (2000)")
     parser.add_argument("--seconds", type=float, default=1.2, help="of each measurement (1.2)")
     parser.add_argument("--lanes", type=int, nargs="+", default=LANES, help="(10 50)")
@@ -283,4 +284,9 @@ def run(arguments: Sequence[str]) -> int:
             table += rows(rounds, lanes=lanes)
             promised += gates(rounds, lanes=lanes)
     show(table, as_json=asked.json)
+    if asked.plot is not None:
+        # Beside the dearest by far the others would all look alike.
+        bars = {name: typical(rounds, name) for name in CONTENDERS if name != NEW}
+        title = f"One poll, {lanes} connections"
+        draw_bars(bars, asked.plot, title=title, unit="microseconds of CPU time")
     return judge(promised, asked)

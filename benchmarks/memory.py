@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from benchmarks._child import measure
-from benchmarks._report import Gate, judge, options, show
+from benchmarks._picture import draw_bars
+from benchmarks._report import Gate, judge, options, plottable, show
 from benchmarks._rounds import Round, ratio, take_turns, typical
 
 SESSIONS = 100_000
@@ -36,7 +37,7 @@ def gates(kilobytes: Mapping[str, float], rounds: Sequence[Round]) -> list[Gate]
 
 def run(arguments: Sequence[str]) -> int:
     """Measure; return the exit code."""
-    parser = options("memory", __doc__, rounds=5)
+    parser = plottable(options("memory", __doc__, rounds=5))
     parser.add_argument("--sessions", type=int, default=SESSIONS, help="how many (100000)")
     parser.add_argument(
         "--explain",
@@ -54,6 +55,9 @@ def run(arguments: Sequence[str]) -> int:
     )
     show(_memory_rows(kilobytes), as_json=asked.json)
     show(_start_rows(rounds), as_json=asked.json)
+    if asked.plot is not None:
+        bars = {words: kilobytes[kind] for kind, words in PARKED.items()}
+        draw_bars(bars, asked.plot, title="One parked session", unit="KB of resident memory")
     return judge(gates(kilobytes, rounds), asked)
 
 

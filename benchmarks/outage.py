@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmarks._outages import Fault, Plan, Record, carry_out
+from benchmarks._picture import picture
 from benchmarks._report import Gate, judge, options, plottable, show
 
 SESSIONS, CEILING = 10_000, 2000.0
@@ -96,25 +97,17 @@ def run(arguments: Sequence[str]) -> int:
 
 def draw(outages: Mapping[Fault, Record], file: Path) -> None:
     """Draw the load on the service over time."""
-    import matplotlib as mpl  # noqa: PLC0415 - wanted for pictures only
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    axes.axvspan(0, LENGTH, color="0.9", label="the service is down")
-    for fault, record in outages.items():
-        axes.step(
-            range(-DOWN, LENGTH + AFTER), record.load(0, UP + AFTER), where="post", label=fault
+    with picture(file) as axes:
+        axes.axvspan(0, LENGTH, color="0.9", label="the service is down")
+        for fault, record in outages.items():
+            seconds = range(-DOWN, LENGTH + AFTER)
+            axes.step(seconds, record.load(0, UP + AFTER), where="post", label=fault)
+        axes.set(
+            xlabel="seconds since the outage began",
+            ylabel="polls per second",
+            title="Load on the service",
         )
-    axes.set(
-        xlabel="seconds since the outage began",
-        ylabel="polls per second",
-        title="Load on the service",
-    )
-    axes.legend()
-    figure.savefig(file, dpi=120)
-    plt.close(figure)
+        axes.legend()
 
 
 def _carry_out(plans: Sequence[Plan]) -> list[Record]:

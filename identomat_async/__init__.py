@@ -30,6 +30,7 @@ from identomat_async._model._steps import (
     Step,
     UserQuestionnaire,
 )
+from identomat_async._polling._learned import wait_learned
 from identomat_async._polling._outcomes import (
     DeadlinePassed,
     Delivery,
@@ -40,8 +41,8 @@ from identomat_async._polling._outcomes import (
     Until,
     Watch,
 )
+from identomat_async._polling._person import wait_person
 from identomat_async._polling._poller import ResultPoller
-from identomat_async._polling._schedule import wait_person
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import Pending, PollPolicy, poll_step
 from identomat_async._polling._tally import PollerStats
@@ -126,5 +127,6 @@ __all__ = [
     "errors",
     "events",
     "poll_step",
+    "wait_learned",
     "wait_person",
 ]

@@ -54,7 +54,7 @@ class RateBudget:
 
     def __attrs_post_init__(self) -> None:
         self._in_flight = 0
-        self._next = -math.inf
+        self._next = self._opens = -math.inf
         self._queue: list[tuple[bool, int, _Ticket]] = []
         self._order = itertools.count()
 
@@ -81,13 +81,11 @@ class RateBudget:
     @property
     def opens_at(self) -> float:
         """The time of the event loop from which the rate admits another request."""
-        if self.per_second is None:
-            return -math.inf
-        return self._next - (self.burst - 1) / (_PACE * self.per_second) - TIMER_SLACK
+        return self._opens
 
     def is_open_at(self, now: float) -> bool:
         """Do what `is_open` does, at the event loop's time *now*."""
-        return not self._queue and self._in_flight < self.max_in_flight and self.opens_at <= now
+        return self._opens <= now and self._in_flight < self.max_in_flight and not self._queue
 
     def delay(self) -> float:
         """Return the seconds until the rate admits another request."""
@@ -105,12 +103,15 @@ class RateBudget:
         """Take a place that is open at the event loop's time *now*."""
         self._in_flight += 1
         if self.per_second is not None:
-            self._next = max(self._next, now) + 1 / (_PACE * self.per_second)
+            gap = 1 / (_PACE * self.per_second)
+            self._next = max(self._next, now) + gap
+            self._opens = self._next - (self.burst - 1) * gap - TIMER_SLACK
 
     def release(self) -> None:
         """Give a place back."""
         self._in_flight -= 1
-        self._wake()
+        if self._queue:
+            self._wake()
 
     async def acquire(self, *, urgent: bool = False) -> None:
         """Wait for a place; urgent requests overtake the others."""

@@ -1,11 +1,13 @@
 """What time it is: set like a wall clock, measured like a stop watch."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import anyio
+from anyio.lowlevel import current_token
 
 from identomat_async.errors import ConfigurationError
 
@@ -27,6 +29,30 @@ def suspended() -> float:
     return 0.0 if boot is None else max(0.0, time.clock_gettime(boot) - time.monotonic())
 
 
+class LoopTime:
+    """
+    The time of the event loop in which it is first asked.
+
+    `anyio.current_time` finds out each time what event loop it is called in, and that
+    costs five times as much as the time itself.
+    """
+
+    __slots__ = ("_read",)
+
+    def __init__(self) -> None:
+        self._read: Callable[[], float] | None = None
+
+    def __call__(self) -> float:
+        """Return the seconds."""
+        if self._read is None:
+            loop = current_token().native_token
+            if isinstance(loop, asyncio.AbstractEventLoop):
+                self._read = loop.time
+            else:
+                self._read = anyio.current_time
+        return self._read()
+
+
 class Clock:
     """
     Seconds since the epoch that nobody can set back.
@@ -43,17 +69,18 @@ class Clock:
         offset: What is added to the event loop's time.
     """
 
-    __slots__ = ("_asleep", "_slept", "_stamp", "offset")
+    __slots__ = ("_asleep", "_slept", "_stamp", "_time", "offset")
 
     def __init__(self, asleep: Callable[[], float] = suspended) -> None:
         self._asleep = asleep
         self._slept = asleep()
         self._stamp = -math.inf
-        self.offset = time.time() - anyio.current_time()
+        self._time = LoopTime()
+        self.offset = time.time() - self._time()
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
-        return anyio.current_time() + self.offset
+        return self._time() + self.offset
 
     def stamp(self) -> float:
         """Return the time to be kept: one object for all that come within a millisecond."""

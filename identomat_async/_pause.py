@@ -37,6 +37,8 @@ class Pause:
 
     def remaining(self) -> float:
         """Return the seconds that are left, 0 when there is no pause."""
+        if self.until == -math.inf:  # nearly always
+            return 0.0
         return max(0.0, self.until - anyio.current_time())
 
     async def passed(self) -> None:

@@ -1,5 +1,7 @@
 """What a poll costs beside a bare exchange: the gates close, and it runs."""
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks import e2e
@@ -38,10 +40,14 @@ def test_one_slow_round_changes_no_figure() -> None:
     assert ratio(measured, "a", "b") == 2.0
 
 
-def test_every_contender_polls(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_contender_polls_and_is_drawn(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     small = ["--rounds", "1", "--lanes", "2", "--sessions", "1000", "--seconds", "0.1"]
+    drawn = tmp_path / "polls.png"
 
-    assert e2e.run(small) == 0
+    assert e2e.run([*small, "--plot", str(drawn)]) == 0
+    assert drawn.read_bytes().startswith(b"\x89PNG")
     shown = capsys.readouterr().out
     assert all(name in shown for name in e2e.CONTENDERS)
     assert shown.count("<=") == 2

@@ -18,18 +18,24 @@ from benchmarks import schedule
     ],
 )
 def test_what_is_too_much_closes_its_gate(ours: float, late: float, missed: list[int]) -> None:
-    rounds = [{schedule.POLLER: ours, schedule.TASK: 10.0, schedule.RETRYING: 100.0}]
+    first = [{schedule.POLLER: ours, schedule.TASK: 10.0, schedule.RETRYING: 100.0}]
+    later = [{schedule.POLLER: 5.0, schedule.TASK: 10.0, schedule.RETRYING: 30.0}]
 
-    gates = schedule.gates(rounds, [[late] * 10])
+    gates = schedule.gates(first, later, [[late] * 10])
 
     assert [number for number, gate in enumerate(gates) if not gate.holds] == missed
 
 
 def test_without_a_poll_nobody_knows_how_late_they_are() -> None:
     assert math.isnan(schedule.percentile([], 0.99))
-    assert not schedule.gates(
-        [{schedule.POLLER: 1.0, schedule.TASK: 2.0, schedule.RETRYING: 20.0}], [[]]
-    )[2].holds
+    rounds = [{schedule.POLLER: 1.0, schedule.TASK: 2.0, schedule.RETRYING: 20.0}]
+    assert not schedule.gates(rounds, rounds, [[]])[2].holds
+
+
+def test_later_looks_may_be_no_dearer_either() -> None:
+    first = {schedule.POLLER: 1.0, schedule.TASK: 2.0, schedule.RETRYING: 20.0}
+
+    assert not schedule.gates([first], [first | {schedule.POLLER: 1.9}], [[0.0]])[0].holds
 
 
 def test_a_percentile_is_exceeded_by_the_rest() -> None:

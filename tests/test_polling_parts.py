@@ -3,11 +3,9 @@
 import math
 
 import pytest
-from tenacity import wait_fixed
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._demand import Demand
 from identomat_async._polling._entry import ASKED, Entry
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._hub import Hub, known
@@ -25,9 +23,7 @@ from identomat_async._polling._outcomes import (
 )
 from identomat_async._polling._raising import result_of
 from identomat_async._polling._roster import Roster
-from identomat_async._polling._schedule import wait_person
 from identomat_async._polling._state import PollState
-from identomat_async._polling._step import Load
 from identomat_async._polling._tally import Tally
 from identomat_async._polling._waiting import Group, Member
 from identomat_async.errors import (
@@ -157,23 +153,6 @@ def test_probes_come_after_30_seconds_and_double_to_five_minutes() -> None:
         halt.probing(now)
 
     assert delays == [30, 60, 120, 240, 300, 300]
-
-
-def test_demand_counts_looks_by_age() -> None:
-    demand = Demand()
-    for begun in (0.0, 0.5, 90.0):
-        demand.add(begun)
-    person = wait_person()
-
-    assert demand.looks(person, 100.0) == pytest.approx(0.2 * 2 + 1 / 45)
-    assert demand.load(person, None, 100.0) == Load()
-    assert demand.load(person, 9.0, 100.0) == Load()
-    assert demand.load(person, 0.1, 100.0).stretch == pytest.approx((0.4 + 1 / 45) / 0.097)
-    assert demand.load(wait_fixed(5), 2.0, 100.0).at_least == pytest.approx(1.65)
-    demand.remove(0.5)
-    demand.remove(0.0)
-    assert demand.looks(person, 100.0) == pytest.approx(1 / 45)
-    assert demand.live == 1
 
 
 def test_a_tally_counts() -> None:

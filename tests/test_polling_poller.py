@@ -119,7 +119,7 @@ async def test_the_schedule_stretches_instead_of_queueing(source):
 
     async with ResultPoller(source, rate=5, deadline=900) as poller:
         await poller.watch_many(tokens(150))
-        await anyio.sleep(600)
+        await anyio.sleep(660)
         stats = poller.stats()
 
     assert stats.limited_by == "rate"

@@ -24,7 +24,8 @@ from tenacity.wait import wait_base
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._schedule import consult, wait_person
+from identomat_async._polling._person import wait_person
+from identomat_async._polling._schedule import consult
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import Pending, PollPolicy, step
 from identomat_async.errors import ConfigurationError, IdentomatError, ServerError
@@ -34,7 +35,10 @@ OPEN, REVIEW = SessionStatus.IN_PROGRESS, SessionStatus.MANUAL_CHECK
 
 @pytest.mark.parametrize(
     ("age", "gap"),
-    [(-5, 45), (0, 45), (22.5, 25), (45, 5), (415, 5), (417.5, 7.5), (420, 10), (9999, 10)],
+    [
+        *((-5, 50 + 5 / 6), (0, 50 + 5 / 6), (20, 32.5), (50, 5)),
+        *((475, 5), (477.5, 2.5 + 2.5 / 0.55), (480, 5 / 0.55), (9999, 5 / 0.55)),
+    ],
 )
 def test_gaps_follow_the_density(age: float, gap: float) -> None:
     assert wait_person().gap(age) == pytest.approx(gap)
@@ -46,7 +50,16 @@ def test_gaps_are_not_below_the_floor_nor_above_the_cap_unless_stretched() -> No
     assert quick.gap(100) == 2.0
     assert slow.gap(0) == 60.0
     assert slow.gap(0, stretch=3.0) == 180.0
-    assert slow.gap(0, share=0.5) == 250.0
+    assert slow.gap(0, share=0.5) == 30.0
+
+
+def test_without_a_floor_a_poller_still_keeps_to_its_own() -> None:
+    wait, state = wait_person(every=0.1, floor=0), PollState(token="t", begun=0, watched=0)
+    then = step(state, OPEN, policy=PollPolicy(wait=wait), now=100.0)
+
+    assert wait.gap(100) == pytest.approx(0.1)
+    assert isinstance(then, Pending)
+    assert then.delay == 0.5
 
 
 def test_reviews_are_slow() -> None:
@@ -57,7 +70,7 @@ def test_reviews_are_slow() -> None:
 def test_a_gap_holds_as_many_looks_as_it_is_stretched(age: float, looks: float) -> None:
     wait = wait_person(floor=0, cap=1e6)
     gap = wait.gap(age, stretch=looks)
-    cuts = sorted({age, age + gap} | {cut for cut in (45.0, 420.0) if age < cut < age + gap})
+    cuts = sorted({age, age + gap} | {cut for cut in (50.0, 480.0) if age < cut < age + gap})
 
     held = sum(wait.density((a + b) / 2) * (b - a) for a, b in itertools.pairwise(cuts))
 
@@ -96,7 +109,7 @@ def test_it_is_a_plain_tenacity_strategy(answer: object, gap: float) -> None:
 
 def test_it_knows_states_without_outcome_or_with_an_error_and_adds_up() -> None:
     state = RetryCallState(AsyncRetrying(), None, (), {})
-    assert wait_person()(state) == 45.0
+    assert wait_person()(state) == wait_person().gap(0)
 
     failed = retry_state(None)
     failed.outcome = Future(1)

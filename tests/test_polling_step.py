@@ -3,12 +3,14 @@
 import math
 import random
 from datetime import UTC, datetime
+from typing import Any
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import wait_fixed
+from tenacity.wait import wait_base
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
@@ -19,6 +21,7 @@ from identomat_async._polling._outcomes import (
     Settled,
     Until,
 )
+from identomat_async._polling._person import wait_person
 from identomat_async._polling._schedule import FLOOR
 from identomat_async._polling._state import Doubt, PollState, Trouble
 from identomat_async._polling._step import (
@@ -28,6 +31,7 @@ from identomat_async._polling._step import (
     Pending,
     PollPolicy,
     nudged,
+    open_for,
     poll_step,
     step,
 )
@@ -299,6 +303,35 @@ def test_a_policy_that_cannot_work_is_refused(wrong: dict[str, object]) -> None:
 def test_a_time_without_zone_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="now must be an aware datetime"):
         poll_step(STATE, OPEN, policy=EVEN, now=datetime(2026, 1, 1))  # noqa: DTZ001 - the point
+
+
+@given(
+    status=st.none() | st.sampled_from(SessionStatus),
+    deadline=st.sampled_from([0.0, 100.0, 900.0, math.inf]),
+    reviewed=st.none() | st.just(50.0),
+    fresh=st.booleans(),
+    early=st.sampled_from([(), (100.0,)]),
+    trouble=st.none() | st.just(Trouble(failures=2, since=40.0, error=DOWN)),
+    after=st.floats(0, 2000),
+    stretch=st.floats(1, 100),
+    wait=st.sampled_from([wait_person(), wait_person(every=0.1, floor=0.1), wait_fixed(3)]),
+)
+def test_a_session_that_goes_on_is_asked_again_as_ever(
+    after: float, stretch: float, wait: wait_base, **known: Any
+) -> None:
+    state = attrs.evolve(STATE, polls=3, **known)
+    policy, now, load = attrs.evolve(EVEN, wait=wait), after, Load(stretch=stretch)
+
+    delay = open_for(state, policy=policy, now=now, load=load)
+
+    if delay is not None:
+        then = step(state, OPEN, policy=policy, now=now, load=load)
+        assert then == Pending(state=attrs.evolve(state, status=OPEN, polls=4), delay=delay)
+
+
+def test_an_ordinary_session_that_goes_on_takes_the_short_way() -> None:
+    assert open_for(STATE, policy=EVEN, now=60.0) == pending(STATE, OPEN, 60.0).delay
+    assert open_for(STATE, policy=attrs.evolve(EVEN, wait=wait_fixed(3)), now=60.0) is None
 
 
 ANSWERS = st.sampled_from(

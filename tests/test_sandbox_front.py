@@ -1,9 +1,11 @@
 """The front on real sockets: faults where they are due, and a log of what happened."""
 
+import gc
 import json
 import socket
 import ssl
 import time
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -295,6 +297,25 @@ def test_over_tls_the_certificate_decides_who_is_believed() -> None:
         ):
             ask(http, "t")
     assert server.base_url.startswith("https://127.0.0.1:")
+
+
+def test_a_connection_with_tls_that_is_still_open_ends_with_the_server() -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    front = Front(ssl_context=context)
+    with httpx.Client(trust_env=False, verify=trusting) as http:
+        with approving("t").serve(front=front) as server:
+            http.post(f"{server.base_url}result/", json=KEY | {"session_token": "t"})
+            assert front.open_connections == 1
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            gc.collect()
+
+    assert front.open_connections == 0
+    assert [str(each.message) for each in caught] == []
 
 
 @pytest.mark.parametrize("kind", ["F6", "F12", "F13", "F22"])

@@ -28,6 +28,7 @@ from identomat_async.errors import (
     ResponseTooLargeError,
     ServerError,
     SessionNotFoundError,
+    SignatureError,
     TransportError,
     UnexpectedRedirectError,
 )
@@ -470,6 +471,15 @@ async def test_only_a_silent_close_of_a_kept_connection_is_asked_again(garbage: 
 
     assert len(server.requests) == (2 if garbage else 3)
     assert (caught.value.attempts, caught.value.operation) == (1, "result")
+
+
+async def test_no_more_is_asked_where_an_answer_was_not_signed_as_it_must_be() -> None:
+    async with saying((APPROVED, keep)) as server, server.client(secret_key="s") as client:
+        for connections in (1, 2, 3):
+            with pytest.raises(SignatureError):
+                await client.source.look("t", fresh=False)
+            assert server.connections == connections
+            await server.is_left()
 
 
 async def test_no_cookie_goes_back_and_nothing_compressed_is_asked_for() -> None:

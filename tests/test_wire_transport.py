@@ -1,5 +1,6 @@
 """Bodies that do not end well, without a socket."""
 
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 from identomat_async import IdentomatClient, RetryPolicy
 from identomat_async._wire._call import Call
 from identomat_async._wire._lane_transport import LaneTransport
-from identomat_async._wire._protocol import media_operation
-from identomat_async._wire._transport import library
+from identomat_async._wire._protocol import BEGIN, media_operation
+from identomat_async._wire._transport import library, translate
 from identomat_async.errors import (
     ConnectionFailedError,
     IdentomatError,
@@ -159,3 +160,28 @@ async def test_a_response_gives_its_lane_back_once() -> None:
     await response.stream.aclose()
 
     assert (transport.lanes.busy, transport.lanes.free) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_refused"),
+    [
+        (ssl.SSLCertVerificationError(), True),
+        (ssl.SSLError(), True),
+        (ssl.SSLWantReadError(), False),
+        (ssl.SSLWantWriteError(), False),
+        (ssl.SSLEOFError(), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_handshake_that_was_reset_halfway_is_no_refusal(
+    cause: ssl.SSLError, is_refused: bool
+) -> None:
+    reset = ConnectionResetError()
+    reset.__context__ = cause
+    failed = httpx.ConnectError("")
+    failed.__cause__ = reset
+
+    error = translate(failed, BEGIN)
+
+    assert isinstance(error, ConnectionFailedError)
+    assert (error.tls, error.retryable, error.maybe_applied) == (is_refused, not is_refused, False)

@@ -24,8 +24,8 @@ def schedule_for(median: float) -> wait_person:
     scale = scale_of(median)
     return wait_person(
         every=5.0 * scale,
-        quiet=45.0 * scale,
-        busy=(45.0 * scale, 420.0 * scale),
+        quiet=60.0 * scale,
+        busy=(50.0 * scale, 480.0 * scale),
         floor=2.0 * scale,
         cap=60.0 * scale,
     )

@@ -10,14 +10,15 @@ from typing import Self
 import attrs
 
 from identomat_async._clock import Deadline, Seconds, deadline_at, seconds, timestamp
-from identomat_async._model._token import checked_token
+from identomat_async._model._token import checked_token, is_token
+from identomat_async._polling._density import wait_density
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._entry import Entry
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Until, Watch, ends, stricter
-from identomat_async._polling._schedule import FLOOR, wait_person
+from identomat_async._polling._schedule import FLOOR
 from identomat_async._polling._state import PollState
-from identomat_async._polling._step import nudged
+from identomat_async._polling._step import Load, nudged
 from identomat_async._polling._waiting import Waiter
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Starved
@@ -26,8 +27,11 @@ from identomat_async.events import Starved
 _LEAST_LOOKS = 5
 _logger = logging.getLogger("identomat_async")
 
-# A batch is spread by the demand there is so far.
-_WEIGHED_EVERY = 256
+# So many are taken on in one go.
+_AT_A_TIME = 256
+_KNOTS = 64
+# By so much more than was reckoned with the demand is weighed again at once.
+_MUCH = 1.05
 
 
 @attrs.frozen(kw_only=True)
@@ -91,36 +95,42 @@ class Desk:
         self._roster = engine.roster
         self._outbox = outbox
         self._hash = engine.source.token_hash
-        self._unweighed = 0
+        self._gaps_for: Load | None = None
+        self._gaps: Sequence[float] = ()
 
     def has(self, token: str) -> bool:
         """Tell whether a session is watched and its outcome not handed over."""
         entry = self._roster.live.get(token)
         return token in self._outbox or (entry is not None and entry.delivers)
 
-    def watch_all(self, watches: Sequence[str | Watch]) -> None:
+    def watch_all(self, watches: Sequence[str | Watch], *, more: int = 0) -> None:
         """
         Take watches on; the same session watched twice is one watch.
+
+        Args:
+            watches: What to watch.
+            more: How many others are about to follow: the first looks are spread for all.
 
         Raises:
             ConfigurationError: One cannot work; those before it are taken on.
         """
         now = self._engine.clock.stamp()
         try:
-            for start in range(0, len(watches), _WEIGHED_EVERY):
-                some = watches[start : start + _WEIGHED_EVERY]
-                self._take_on(some, now)
-                self._weigh(len(some))
+            for start in range(0, len(watches), _AT_A_TIME):
+                self.expect(len(watches) - start + more)
+                self._take_on(watches[start : start + _AT_A_TIME], now)
         finally:
+            self.expect(more)
             self._engine.wake()
             self._mind_the_rate(now)
         if watches and _logger.isEnabledFor(logging.INFO):
             self._log_first_looks(watches, now)
 
-    def _weigh(self, more: int) -> None:
-        self._unweighed += more
-        if self._unweighed >= _WEIGHED_EVERY:
-            self._unweighed = 0
+    def expect(self, more: int) -> None:
+        """Reckon with *more* sessions than there are, which are about to be watched."""
+        demand = self._roster.demand
+        demand.coming = more
+        if demand.all >= self._engine.weighed_for * _MUCH + _AT_A_TIME:
             self._engine.weigh()
 
     def _log_first_looks(self, watches: Sequence[str | Watch], now: float) -> None:
@@ -134,25 +144,34 @@ class Desk:
 
     def _take_on(self, watches: Sequence[str | Watch], now: float) -> None:
         # Calls add up here: a hundred thousand may come at once, and share what they can.
-        live, waiting, first = self._roster.live, self._outbox.tokens, self._first_look
+        live, waiting, made = self._roster.live, self._outbox.tokens, list[Entry]()
         terms, ends_at = self.terms, self.terms.ends_at(None, now)
-        for watch in watches:
-            if not isinstance(watch, str):
-                self._watch(self._state_for(watch, now))
-                continue
-            state = PollState(
-                token=checked_token(watch),
-                begun=now,
-                watched=now,
-                deadline=ends_at,
-                until=terms.until,
-                review=terms.review,
-            )
-            if watch in live or watch in waiting:
-                self._watch(state)
-            else:
-                self._roster.add(Entry(state, delivers=True), first(0.0, now, ends_at))
-                self.watching += 1
+        gaps, random = self._first_gaps(), self._engine.learner.policy.random
+        try:
+            for watch in watches:
+                if not isinstance(watch, str):
+                    self._watch(self._state_for(watch, now))
+                    continue
+                state = PollState(
+                    token=watch if is_token(watch) else checked_token(watch),
+                    begun=now,
+                    watched=now,
+                    deadline=ends_at,
+                    until=terms.until,
+                    review=terms.review,
+                )
+                if watch in live or watch in waiting:
+                    self._watch(state)
+                    continue
+                live[watch] = entry = Entry(state, delivers=True)
+                knot, beyond = divmod(random() * _KNOTS, 1)
+                gap = gaps[int(knot)]
+                due = now + gap + beyond * (gaps[int(knot) + 1] - gap)
+                entry.due = due if due < ends_at else max(now, ends_at)
+                made.append(entry)
+        finally:
+            self._roster.schedule(made, begun=now)
+            self.watching += len(made)
 
     def _watch(self, state: PollState) -> None:
         entry, later = self._roster.live.get(state.token), self._after_outcome(state)
@@ -212,7 +231,7 @@ class Desk:
         return PollState(
             token=checked_token(watch.token),
             reference=watch.reference,
-            begun=now if begun is None else deadline_at(begun, now=now, name="begun"),
+            begun=now if begun is None else min(now, deadline_at(begun, now=now, name="begun")),
             watched=now,
             deadline=self.terms.ends_at(watch.deadline, now),
             until=self.terms.until if watch.until is None else checked_until(watch.until),
@@ -252,13 +271,25 @@ class Desk:
         entry.widen()
 
     def _first_look(self, age: float, now: float, deadline: float) -> float:
-        policy, load = self._engine.learner.policy, self._engine.learner.load
-        share = policy.random()
-        if isinstance(policy.wait, wait_person):
-            gap = policy.wait.gap(age, stretch=load.stretch, share=share)
-        else:
-            gap = share * max(FLOOR, load.at_least)
-        return now + gap if now + gap < deadline else max(now, deadline)
+        due = now + self._first_gap(age, self._engine.learner.policy.random())
+        return due if due < deadline else max(now, deadline)
+
+    def _first_gap(self, age: float, share: float) -> float:
+        wait, load = self._engine.learner.policy.wait, self._engine.learner.load
+        if not isinstance(wait, wait_density):
+            return share * max(FLOOR, load.at_least)
+        return wait.gap(
+            age, stretch=load.stretch, share=share, ahead=load.ahead, at_most=load.at_most
+        )
+
+    def _first_gaps(self) -> Sequence[float]:
+        # Of sessions just begun, at equal steps of the share: in between a straight line
+        # is good enough, since it is chance that chooses. One more, for a share of 1.
+        load = self._engine.learner.load
+        if load is not self._gaps_for:
+            gaps = [self._first_gap(0.0, knot / _KNOTS) for knot in range(_KNOTS + 1)]
+            self._gaps_for, self._gaps = load, [*gaps, gaps[-1]]
+        return self._gaps
 
     def _mind_the_rate(self, now: float) -> None:
         rate = self._engine.gates.rate

@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Clock
-from identomat_async._polling._agenda import Agenda
+from identomat_async._polling._agenda import TICK, Agenda
 from identomat_async._polling._entry import ASKED, Entry
 from identomat_async._polling._gates import Gates, HeldUpBy
 from identomat_async._polling._learner import Learner
@@ -32,13 +32,14 @@ _WEIGHING = 1.0
 class _Worker:
     """A task that looks at one session after the other."""
 
-    __slots__ = ("asked", "began", "entry", "event", "is_late", "scope")
+    __slots__ = ("asked", "began", "ended", "entry", "event", "is_late", "scope")
 
     def __init__(self) -> None:
         self.entry: Entry | None = None
         self.is_late = False
         self.asked = math.inf
         self.began = math.inf
+        self.ended = -math.inf
         self.event = anyio.Event()
         self.scope = anyio.CancelScope()
 
@@ -49,6 +50,7 @@ class Engine:
     Does the looking: asks the source, and lets the learner decide what it means.
 
     While nobody runs the engine nothing is asked. *vacated* is called when it stops.
+    *weighed_for* is how many sessions there were when the demand was last weighed.
     """
 
     source: ResultSource
@@ -59,6 +61,7 @@ class Engine:
     vacated: Callable[[], None] = attrs.field(default=lambda: None)
     limits: Agenda[Lone] = attrs.field(factory=Agenda[Lone])
     is_running: bool = False
+    weighed_for: int = 0
     stopped: anyio.Event = attrs.field(factory=anyio.Event)
     gates: Gates = attrs.field(init=False)
     _tasks: TaskGroup | None = None
@@ -102,9 +105,14 @@ class Engine:
     def weigh(self) -> None:
         """Weigh the demand against the rate."""
         self.clock.wake()
-        self._weighed = self.now()
-        demand, policy = self.roster.demand, self.learner.policy
-        self.learner.load = demand.load(policy.wait, self.gates.rate, self._weighed)
+        self._weighed = now = self.now()
+        self.weighed_for = self.roster.demand.all
+        self.learner.load = self.roster.demand.load(
+            self.learner.policy.wait,
+            self.gates.rate,
+            now,
+            besides=self.learner.tally.unscheduled(now),
+        )
 
     def is_crowded(self, now: float) -> bool:
         """Tell whether somebody is due for whom there is no place."""
@@ -116,8 +124,11 @@ class Engine:
 
     def wake(self) -> None:
         """Have the scheduler look again if somebody comes up before it means to."""
-        # Who is due already and held up has to wait for what the scheduler waits for.
-        if self._held_up_by is None and self.roster.agenda.next_due() < self._alarm:
+        # Who is due already has a worker on the way, or has to wait for what the scheduler
+        # waits for.
+        if self._is_roused or self._held_up_by is not None:
+            return
+        if self.roster.agenda.next_due() < self._alarm:
             self._changed.set()
 
     @asynccontextmanager
@@ -177,23 +188,25 @@ class Engine:
                 # A few at a time: a hundred thousand would hold the event loop up.
                 self.roster.unhold(_UNHELD)
             self._rouse(now)
-            delay = max(self._delay(now), _LEAST_SLEEP)
-            self._alarm = now + delay
-            with anyio.move_on_after(delay):
+            self._alarm = max(self._next(now), now + _LEAST_SLEEP)
+            with anyio.move_on_after(self._alarm - now):
                 await self._changed.wait()
 
-    def _delay(self, now: float) -> float:
+    def _next(self, now: float) -> float:
         due, self._held_up_by = self.roster.agenda.next_due(), None
-        if due <= now and not self._is_roused:
+        if due <= now and self._is_roused:
+            # The workers take those who are due; the next come with the next tick.
+            due = (now // TICK + 1) * TICK
+        elif due <= now:
             # Somebody is due and was not taken: what is it that holds everybody up?
             opening = self.gates.opening(now, self.clock, ours=len(self._busy))
             due, self._held_up_by = opening
         if self.roster.held and not self.is_blocked():
-            return 0.0
+            return now
         limits = [due, self.limits.next_due()]
         if self._busy:
             limits += [next(iter(self._busy)).began + self.source.timeout, now + _WEIGHING]
-        return min(limits) - now
+        return min(limits)
 
     def _cut_off(self, now: float) -> None:
         for worker in self._busy:
@@ -252,17 +265,20 @@ class Engine:
                 self.wake()
 
     async def _serve(self, worker: _Worker) -> None:
+        now = self.now()
         while True:
-            now = self.now()
             is_ending = self._is_ending or worker.scope.cancel_called
             entry = None if is_ending else self._take(now)
             if entry is None:
                 await self._rest(worker)
+                now = self.now()
                 continue
             worker.entry = entry
-            self._rouse(now)
+            if not self._is_roused:
+                self._rouse(now)
+                self.wake()
             await self._look(worker, entry, now)
-            worker.entry = None
+            worker.entry, now = None, worker.ended
 
     async def _rest(self, worker: _Worker) -> None:
         worker.event = anyio.Event()
@@ -309,7 +325,8 @@ class Engine:
         finally:
             worker.began = math.inf
             self.gates.give_back()
-        again = self.learner.learn(entry, answer, now, elapsed=self.now() - now)
+        worker.ended = self.now()
+        again = self.learner.learn(entry, answer, now, elapsed=worker.ended - now)
         if self._held_up_by == "service":
             self._changed.set()
         self.wake()

@@ -65,7 +65,8 @@ class Gates:
 
     def take(self, now: float, clock: Clock) -> None:
         """Take a place in each budget, all of them being open *now*."""
-        self.halt.probing(now)
+        if not self.halt.is_calm:
+            self.halt.probing(now)
         self.outage.began(now)
         for budget in self.budgets:
             budget.take(now - clock.offset)

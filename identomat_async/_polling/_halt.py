@@ -59,11 +59,16 @@ class Halt:
         self._next = now + self._gap if self.probes and not is_closed else math.inf
         return True
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether a good answer would change nothing."""
+        return self._is_proven and not (self.error or self._forgeries or self._refusals)
+
     def answered(self) -> bool:
         """Count an answered look; True if with this one the account is accepted again."""
         was_halted = self.error is not None
-        self._is_proven = True
-        if was_halted or self._forgeries or self._refusals:
+        if not self.is_calm:
+            self._is_proven = True
             self.reset()
         return was_halted
 

@@ -24,6 +24,7 @@ from identomat_async._polling._step import (
     Step,
     confirming,
     deadline_passed,
+    open_for,
     step,
 )
 from identomat_async._polling._tally import Tally
@@ -95,6 +96,8 @@ class Learner:
         Returns:
             Whether the document has to be read at once; the session then counts as asked.
         """
+        if answer is IN_PROGRESS and self._goes_on(entry, now, now + elapsed):
+            return False
         error = answer if isinstance(answer, IdentomatError) else None
         self.tally.ended(error, now + elapsed)
         self._judge_account(error, now)
@@ -108,15 +111,39 @@ class Learner:
         if isinstance(then, Pending) and then.unsound:
             self._tell_unsound(entry)
         if isinstance(answer, SessionStatus) and _ends_something(entry, then, answer, now):
-            entry.state = confirming(before, answer, now).state
+            self.roster.know(entry, confirming(before, answer, now).state)
             return True
         if isinstance(answer, SessionStatus) and isinstance(then, Pending):
             # Nearly always: nothing ends, and nobody is told.
-            entry.place, entry.state = None, then.state
+            entry.place = None
+            self.roster.know(entry, then.state)
             self._look_again(entry, then, now, elapsed)
         else:
             self._conclude(entry, then, answer, now, elapsed)
         return False
+
+    def _goes_on(self, entry: Entry, now: float, ended: float) -> bool:
+        # Nearly always: nothing ends, nobody is told, and only the next look is set.
+        state = entry.state
+        if (
+            entry.waiter is not None
+            or entry.own is not None
+            or self.hub
+            or not self.halt.is_calm
+            or not self.roster.has(entry)
+        ):
+            return False
+        delay = open_for(state, policy=self.policy, now=now, load=self.load)
+        if delay is None or not self.outage.answered(ended, ended - now):
+            return False
+        self.tally.ended(None, ended)
+        # In place, since nobody else has this value, and another one takes longer to make.
+        state.status = IN_PROGRESS
+        state.polls += 1
+        entry.place = None
+        is_on_time = 0 <= now - entry.due <= _ON_TIME
+        self.roster.put(entry, (entry.due if is_on_time else now) + delay)
+        return True
 
     def _conclude(
         self, entry: Entry, then: Step, answer: Answer, now: float, elapsed: float
@@ -125,7 +152,7 @@ class Learner:
         entry.place = None
         ended = self._give(entry, then, result, now)
         if isinstance(then, Pending):
-            entry.state = then.state
+            self.roster.know(entry, then.state)
         if ended and not self.roster.settle(entry):
             return
         if not isinstance(then, Pending):
@@ -133,7 +160,7 @@ class Learner:
             entry.state = attrs.evolve(entry.state, review=float("inf"))
             then = step(entry.state, answer, policy=self.policy, now=now, load=self.load)
             assert isinstance(then, Pending)  # noqa: S101 - the waiters' deadlines are ahead
-            entry.state = then.state
+            self.roster.know(entry, then.state)
         self._look_again(entry, then, now, elapsed)
 
     def _look_again(self, entry: Entry, then: Pending, now: float, elapsed: float) -> None:

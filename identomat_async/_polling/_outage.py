@@ -84,6 +84,14 @@ class Outage:
         self._wait_for_probe(now)
         return "down"
 
+    def answered(self, now: float, elapsed: float) -> bool:
+        """Count a good answer, if the service is not down: False if it is."""
+        if self.is_down:
+            return False
+        self._latency += _LEARNING * (elapsed - self._latency)
+        self._count(now, failed=False)
+        return True
+
     def began(self, now: float) -> None:
         """Note a look that begins *now*."""
         if self.is_down:

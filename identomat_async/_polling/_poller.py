@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime, timedelta
 from itertools import islice
+from operator import length_hint
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -21,7 +22,7 @@ from identomat_async._polling._courier import Handler
 from identomat_async._polling._desk import Terms
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._outcomes import Outcome, Until, Watch
-from identomat_async._polling._schedule import wait_person
+from identomat_async._polling._person import wait_person
 from identomat_async._polling._source import HasSource
 from identomat_async._polling._step import PollPolicy
 from identomat_async._polling._tally import PollerStats
@@ -45,8 +46,9 @@ class ResultPoller:
     Args:
         client: An `IdentomatClient`.
         wait: When to look at a session next: any tenacity wait strategy; by default
-            `wait_person()`. After a look that failed the client's `RetryPolicy.wait`
-            counts if it is longer.
+            `wait_person()`; `wait_learned` knows better, once there are sessions to learn
+            from. After a look that failed the client's `RetryPolicy.wait` counts if it is
+            longer.
         until: Whether MANUAL_CHECK ends a watch.
         deadline: How long the person may take, from when the watch begins: seconds,
             timedelta or aware datetime; None for ever.
@@ -198,9 +200,12 @@ class ResultPoller:
                     self._core.desk.watch_all([watch])
             return
         remaining = iter(watches)
-        while batch := list(islice(remaining, _BATCH)):
-            self._core.desk.watch_all(batch)
-            await checkpoint()
+        try:
+            while batch := list(islice(remaining, _BATCH)):
+                self._core.desk.watch_all(batch, more=length_hint(remaining))
+                await checkpoint()
+        finally:
+            self._core.desk.expect(0)
 
     async def discard(self, token: str) -> bool:
         """

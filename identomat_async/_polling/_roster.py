@@ -1,13 +1,15 @@
 """The sessions that are looked at, and when each is due. No clock, no I/O."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import attrs
 
 from identomat_async._polling._agenda import Agenda
 from identomat_async._polling._demand import Demand
-from identomat_async._polling._entry import Entry
+from identomat_async._polling._entry import ASKED, Entry
+from identomat_async._polling._outcomes import MANUAL_CHECK
+from identomat_async._polling._state import PollState
 from identomat_async._polling._waiting import Waiter
 
 
@@ -27,14 +29,31 @@ class Roster:
     def add(self, entry: Entry, due: float) -> None:
         """Take a session on, to be looked at first at *due*."""
         self.live[entry.state.token] = entry
-        self.demand.add(entry.state.begun)
+        self.demand.add(entry.state.begun, in_review=entry.state.status is MANUAL_CHECK)
         entry.due = due
         self.agenda.put(entry, due)
 
+    def schedule(self, entries: Sequence[Entry], *, begun: float) -> None:
+        """Put sessions on the agenda that are live already, all begun at the same time."""
+        if entries:
+            self.demand.add(begun, count=len(entries))
+        put = self.agenda.put
+        for entry in entries:
+            put(entry, entry.due)
+
+    def know(self, entry: Entry, state: PollState) -> None:
+        """Take in what is known of a session that is looked at."""
+        in_review, was_in_review = state.status is MANUAL_CHECK, entry.state.status is MANUAL_CHECK
+        entry.state = state
+        if in_review is not was_in_review:
+            self.demand.remove(state.begun, in_review=was_in_review)
+            self.demand.add(state.begun, in_review=in_review)
+
     def put(self, entry: Entry, due: float) -> None:
         """Have a session looked at next at *due*, unless a look at it is under way."""
-        self.held.pop(entry.state.token, None)
-        if not entry.is_asked:
+        if self.held:
+            self.held.pop(entry.state.token, None)
+        if entry.place is not ASKED:
             entry.due = due
             self.agenda.put(entry, due)
 
@@ -42,7 +61,7 @@ class Roster:
         """Look at a session no more."""
         del self.live[entry.state.token]
         self.held.pop(entry.state.token, None)
-        self.demand.remove(entry.state.begun)
+        self.demand.remove(entry.state.begun, in_review=entry.state.status is MANUAL_CHECK)
         self.agenda.remove(entry)
 
     def has(self, entry: Entry) -> bool:

@@ -5,6 +5,7 @@ State in, state out: no clock, no await, no I/O, and no randomness but what the 
 brings.
 """
 
+import math
 import random
 from collections.abc import Callable
 from datetime import datetime
@@ -17,6 +18,7 @@ from tenacity.wait import wait_base
 from identomat_async._clock import seconds, timestamp
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
+from identomat_async._polling._density import REVIEW, wait_density
 from identomat_async._polling._outcomes import (
     DECIDED,
     MANUAL_CHECK,
@@ -27,7 +29,8 @@ from identomat_async._polling._outcomes import (
     Settled,
     ends,
 )
-from identomat_async._polling._schedule import FLOOR, REVIEW, consult, wait_person
+from identomat_async._polling._person import wait_person
+from identomat_async._polling._schedule import FLOOR, consult
 from identomat_async._polling._state import Doubt, DoubtKind, PollState, Trouble
 from identomat_async.errors import (
     AuthenticationError,
@@ -93,10 +96,15 @@ class Load:
 
     Attributes:
         stretch: The factor for strategies that know densities.
+        ahead: Until how many seconds from now which factor counts, the last for ever; none
+            if it stays.
+        at_most: The longest gap in seconds for them, outside a quiet time.
         at_least: The least gap in seconds for the others.
     """
 
     stretch: float = 1.0
+    ahead: tuple[tuple[float, float], ...] = ()
+    at_most: float = math.inf
     at_least: float = 0.0
 
 
@@ -166,6 +174,25 @@ def step(
     if isinstance(answer, SessionResult):
         return deadline_passed(known, now)
     return confirming(state, status, now)
+
+
+def open_for(
+    state: PollState, *, policy: PollPolicy, now: float, load: Load = NO_LOAD
+) -> float | None:
+    """
+    Return the delay to the next look if a look at *now* said that the session is in progress.
+
+    It is what `step` comes to, which then changes nothing but the status and the count;
+    None if there is more to it. Asked at nearly every look, it has no room for detours.
+    """
+    is_plain = state.trouble is None and not state.early and not state.fresh
+    if not is_plain or state.status is MANUAL_CHECK or not isinstance(policy.wait, wait_density):
+        return None
+    gap = policy.wait.gap(
+        now - state.begun, stretch=load.stretch, ahead=load.ahead, at_most=load.at_most
+    )
+    delay = max(gap * _jittered(policy), FLOOR)
+    return delay if delay < state.deadline - now else None
 
 
 def confirming(state: PollState, status: SessionStatus, now: float) -> Pending:
@@ -338,9 +365,14 @@ def _scheduled(
 ) -> float | None:
     # A MANUAL_CHECK that is itself the end, and that could not be read yet, is no review.
     in_review = state.status is MANUAL_CHECK and state.until is DECIDED
-    if isinstance(policy.wait, wait_person):
-        status = MANUAL_CHECK if in_review else None
-        return policy.wait.gap(now - state.begun, status=status, stretch=load.stretch)
+    if isinstance(policy.wait, wait_density):
+        return policy.wait.gap(
+            now - state.begun,
+            status=MANUAL_CHECK if in_review else None,
+            stretch=load.stretch,
+            ahead=load.ahead,
+            at_most=load.at_most,
+        )
     gap = consult(policy.wait, polls=state.polls, begun=state.begun, now=now, answer=answer)
     if gap is None:
         return None

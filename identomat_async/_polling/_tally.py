@@ -99,7 +99,8 @@ class Tally:
         self.answered_at: float | None = None
         self._errors: deque[tuple[float, str]] = deque(maxlen=_SAMPLES)
         self._lateness: deque[float] = deque(maxlen=_SAMPLES)
-        self._seconds: deque[tuple[float, int]] = deque()
+        # From when on, how many looks, and how many of them read the document.
+        self._seconds: deque[tuple[float, int, int]] = deque()
         self._decided: deque[float] = deque(maxlen=_DURATIONS)
         self._open: deque[float] = deque(maxlen=_DURATIONS)
 
@@ -110,11 +111,11 @@ class Tally:
         self._lateness.append(lateness if lateness > 0 else 0.0)
         seconds = self._seconds
         if not seconds or now - seconds[-1][0] >= 1:
-            seconds.append((now, 0))
+            seconds.append((now, 0, 0))
             while seconds[0][0] <= now - _MINUTE:
                 seconds.popleft()
-        at, count = seconds[-1]
-        seconds[-1] = (at, count + 1)
+        at, count, read = seconds[-1]
+        seconds[-1] = (at, count + 1, read + fresh)
 
     def ended(self, error: IdentomatError | None, now: float) -> None:
         """Count how it ended."""
@@ -138,12 +139,19 @@ class Tally:
 
     def polls_per_second(self, now: float) -> float:
         """Return how many looks per second were begun in the last ten seconds."""
-        return sum(count for at, count in self._seconds if at > now - _RECENTLY) / _RECENTLY
+        return sum(count for at, count, _ in self._seconds if at > now - _RECENTLY) / _RECENTLY
+
+    def unscheduled(self, now: float) -> float:
+        """Return how many of the last minute's looks per second no schedule had asked for."""
+        if not self._seconds:
+            return 0.0
+        span = max(now - self._seconds[0][0], _RECENTLY)
+        return sum(read for _, _, read in self._seconds) / span
 
     def usual(self) -> float:
         """Return the looks per second of the last minute, but for odd spans of ten seconds."""
         spans: Counter[int] = Counter()
-        for at, count in self._seconds:
+        for at, count, _ in self._seconds:
             spans[int((self._seconds[-1][0] - at) // _RECENTLY)] += count
         return statistics.median(spans.values()) / _RECENTLY if spans else 0.0
 

@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, RetryCallState
 from tenacity.wait import wait_base
 
 from identomat_async._budget import RateBudget
-from identomat_async._clock import Deadline, deadline_at
+from identomat_async._clock import Deadline, LoopTime, deadline_at
 from identomat_async._home import Home
 from identomat_async._model._codec import decode_result, read_status
 from identomat_async._model._result import SessionResult
@@ -23,7 +23,7 @@ from identomat_async._wire._exchange import exchange
 from identomat_async._wire._files import Sink
 from identomat_async._wire._line import Transport
 from identomat_async._wire._protocol import RESULT, Endpoint, Operation, WireRequest
-from identomat_async._wire._replies import Reply, check, check_session, read
+from identomat_async._wire._replies import Reply, check_session, read
 from identomat_async._wire._retry import (
     LONGEST_ASKED_WAIT,
     Quota,
@@ -86,6 +86,7 @@ class Caller:
     is_closed: bool = attrs.field(default=False, init=False)
     guards: set[anyio.CancelScope] = attrs.field(factory=set, init=False)
     _looks: int = attrs.field(default=0, init=False)
+    _time: LoopTime = attrs.field(factory=LoopTime, init=False)
     _under_way: set[anyio.CancelScope] = attrs.field(factory=set, init=False)
     _settled: anyio.Event | None = attrs.field(default=None, init=False)
 
@@ -142,7 +143,7 @@ class Caller:
         request = self.endpoint.look(token)
         decode = result_of(token, RESULT) if fresh else _status_in
         del token
-        started = anyio.current_time()
+        started = self._time()
         self._looks += 1
         try:
             # The reply gets no name: an error keeps this frame and all that it names.
@@ -200,7 +201,7 @@ class Caller:
     ) -> Reply:
         """Make one request and return its reply if it is a success."""
         try:
-            reply = await exchange(
+            return await exchange(
                 self.library,
                 self.transport,
                 request,
@@ -212,11 +213,9 @@ class Caller:
                 progress=progress,
                 pause=self.pause,
             )
-            check(reply, operation, secret=self.secret)
         except IdentomatError as error:
             self.pause.heed(asked_wait(error))
             raise
-        return reply
 
     @asynccontextmanager
     async def admitted(self, operation: Operation) -> AsyncGenerator[None]:

@@ -12,16 +12,17 @@ import attrs
 
 from identomat_async._pause import Pause
 from identomat_async._wire._files import Sink
-from identomat_async._wire._lane_transport import FRESH, PAUSE, PROGRESS, unwind
+from identomat_async._wire._lane_transport import FRESH, PAUSE, PROGRESS, distrust, unwind
 from identomat_async._wire._line import Transport
 from identomat_async._wire._protocol import JSON_CAP, Operation, WireRequest
-from identomat_async._wire._replies import PAGE_MARKS, Reply, is_text
+from identomat_async._wire._replies import PAGE_MARKS, Reply, check, is_text
 from identomat_async._wire._transport import Library, Progress, translate
 from identomat_async.errors import (
     IdentomatError,
     RequestTimeoutError,
     ResponseDecodeError,
     ResponseTooLargeError,
+    SignatureError,
 )
 
 MOST_HEADERS: Final = 200
@@ -51,7 +52,7 @@ async def exchange(
     pause: Pause | None = None,
 ) -> Reply:
     """
-    Send one request and read its reply.
+    Send one request and return its reply if it is a success.
 
     Args:
         library: The HTTP library of *transport*.
@@ -60,7 +61,7 @@ async def exchange(
         operation: What is asked; it says how large the body may be.
         timeout: Seconds for each step: connecting, writing, each read.
         fresh: The reply is the first one on its connection.
-        secret: The key with which a body that goes to *sink* is measured.
+        secret: The key with which a success must be signed, None if it need not be.
         sink: Takes the body of a success piece by piece instead of the reply.
         progress: Learns whether the request has left.
         pause: Holds the request back where it stands in line for a connection.
@@ -68,9 +69,10 @@ async def exchange(
     Raises:
         TransportError: No reply arrived, or not all of it.
         ResponseDecodeError: The reply breaks HTTP, or our limits.
+        IdentomatError: It is no success; see `check`.
     """
     extensions: dict[str, object] = {"timeout": _steps(timeout), FRESH: fresh, PAUSE: pause}
-    if progress is None and any(logger.isEnabledFor(logging.DEBUG) for logger in _LOGGERS):
+    if progress is None and _is_overheard():
         progress = Progress()
     if progress is not None:
         progress.is_sent = True
@@ -88,6 +90,13 @@ async def exchange(
     raise failure
 
 
+def _is_overheard() -> bool:
+    for logger in _LOGGERS:  # noqa: SIM110 - at every look, where `any` costs thrice as much
+        if logger.isEnabledFor(logging.DEBUG):
+            return True
+    return False
+
+
 @lru_cache(maxsize=8)
 def _steps(timeout: float) -> Mapping[str, float]:
     connect, write = min(timeout, 5.0), min(timeout, 10.0)
@@ -98,24 +107,38 @@ async def _read(
     response: Any, operation: Operation, secret: bytes | None, sink: Sink | None
 ) -> Reply:
     stream = response.stream
-    chunks: AsyncIterator[bytes] | None = None
+    chunks: AsyncIterator[bytes] = aiter(stream)
     try:
         headers = [(name.lower(), value) for name, value in response.headers.raw]
         _check_headers(headers, operation)
-        received, chunks = time.time(), aiter(stream)
+        received = time.time()
         if sink is None:
             body = await _collect(chunks, operation, operation.cap)
-            return Reply(status=response.status_code, headers=headers, body=body, received=received)
-        reply = Reply(status=response.status_code, headers=headers, received=received)
-        first = await _first(chunks)
-        if not response.is_success or is_text(reply) or first[:1] in PAGE_MARKS:
-            body = await _collect(chunks, operation, JSON_CAP, first)
-            return attrs.evolve(reply, body=body)
-        digest = await _drain(chunks, operation, secret or b"", sink, first)
-        return attrs.evolve(reply, digest=digest, head=first[:1])
+            reply = Reply(
+                status=response.status_code, headers=headers, body=body, received=received
+            )
+        else:
+            bare = Reply(status=response.status_code, headers=headers, received=received)
+            reply = await _poured(bare, chunks, operation, secret or b"", sink)
+        check(reply, operation, secret=secret)
+    except SignatureError:
+        # Whatever changes what is said may do so to the next answer as well.
+        distrust(stream)
+        raise
     finally:
         await stream.aclose()
         await unwind(chunks)
+    return reply
+
+
+async def _poured(
+    bare: Reply, chunks: AsyncIterator[bytes], operation: Operation, secret: bytes, sink: Sink
+) -> Reply:
+    first = await _first(chunks)
+    if not bare.is_success or is_text(bare) or first[:1] in PAGE_MARKS:
+        return attrs.evolve(bare, body=await _collect(chunks, operation, JSON_CAP, first))
+    digest = await _drain(chunks, operation, secret, sink, first)
+    return attrs.evolve(bare, digest=digest, head=first[:1])
 
 
 def _check_headers(headers: list[tuple[bytes, bytes]], operation: Operation) -> None:

@@ -98,6 +98,10 @@ class LaneStream:
             self._is_complete = True
             raise
 
+    def spoil(self) -> None:
+        """Have the lane dropped, however well the answer ended."""
+        self._may_keep = False
+
     async def aclose(self) -> None:
         """Give the lane back if it is good for another answer."""
         lane, self._lane = self._lane, None
@@ -113,6 +117,12 @@ class LaneStream:
         finally:
             if not (is_clean and self._lanes.release(lane)):
                 await self._lanes.drop(lane)
+
+
+def distrust(stream: object) -> None:
+    """Let nothing more travel on the connection of a body, if it is one of ours."""
+    if isinstance(stream, LaneStream):
+        stream.spoil()
 
 
 async def unwind(chunks: AsyncIterator[bytes] | None) -> None:

@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 import anyio
 
+from identomat_async._clock import LoopTime
 from identomat_async.errors import ClientClosedError
 
 # A kept lane is given up after so many answers or seconds: its successor meets a changed
@@ -35,10 +36,10 @@ class Lane(Generic[C]):
 
     __slots__ = ("answers", "born", "carrier", "used")
 
-    def __init__(self, carrier: C) -> None:
+    def __init__(self, carrier: C, *, now: float) -> None:
         self.carrier = carrier
         self.answers = 0
-        self.born = self.used = anyio.current_time()
+        self.born = self.used = now
 
     @property
     def is_worn(self) -> bool:
@@ -61,6 +62,7 @@ class Lanes(Generic[C]):
         self._busy = 0
         self._line: deque[_Place] = deque()
         self._closed = False
+        self._time = LoopTime()
 
     def __repr__(self) -> str:
         return f"<Lanes {self._busy} busy, {len(self._free)} free of {self._limit}>"
@@ -90,13 +92,16 @@ class Lanes(Generic[C]):
             self._leave()
             raise ClientClosedError("the client is closed")
         try:
-            stale = anyio.current_time() - LONGEST_IDLE
-            await self._close_unused_since(stale)
+            stale = self._time() - LONGEST_IDLE
+            if self._free and self._free[0].used <= stale:
+                # The crowd of a busy hour would be left open, since the last used is taken
+                # first. One at a time, which is as many as anybody has to wait for.
+                await _close(self._free.popleft())
             if self._free and not fresh and self._free[-1].used > stale:
                 return self._free.pop()
             if self._busy + len(self._free) > self._limit:
                 await _close(self._free.popleft())
-            return Lane(self._make())
+            return Lane(self._make(), now=self._time())
         except BaseException:
             self._leave()
             raise
@@ -104,7 +109,7 @@ class Lanes(Generic[C]):
     def release(self, lane: Lane[C]) -> bool:
         """Keep a lane that is in good order; False if it has to be dropped instead."""
         lane.answers += 1
-        lane.used = anyio.current_time()
+        lane.used = self._time()
         if self._closed or lane.is_worn:
             return False
         self._free.append(lane)
@@ -132,12 +137,6 @@ class Lanes(Generic[C]):
                 interruption = error
         if interruption is not None:
             raise interruption
-
-    async def _close_unused_since(self, stale: float) -> None:
-        # The crowd of a busy hour would be left open, since the last used is taken first.
-        # One at a time, which is as many as anybody has to wait for.
-        if self._free and self._free[0].used <= stale:
-            await _close(self._free.popleft())
 
     async def _reserve(self) -> None:
         if (self._busy < self._limit and not self._line) or self._closed:

@@ -23,6 +23,9 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]{1,512}", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", re.ASCII)
 _METHOD = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*/?", re.ASCII)
 
+# One for all, since `json.dumps` makes another each time.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 _MUST_BE_PLAIN = (
     "{} must be 1 to 512 printable ASCII characters without spaces: check for a line end or "
     "a quote that came with it"
@@ -184,9 +187,7 @@ def to_json(value: object) -> bytes:
         ConfigurationError: It holds something that JSON cannot say.
     """
     try:
-        return json.dumps(
-            value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        ).encode()
+        return _ENCODER.encode(value).encode()
     except (TypeError, ValueError, RecursionError):
         pass
     raise ConfigurationError("a parameter holds something that JSON cannot say")

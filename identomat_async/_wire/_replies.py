@@ -67,6 +67,11 @@ class Reply:
     digest: bytes | None = attrs.field(default=None, repr=False)
     received: float = 0.0
 
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is a 2xx."""
+        return 200 <= self.status < 300
+
     def values(self, name: bytes) -> list[bytes]:
         """Return the values of every header *name* (lower case)."""
         return [value for key, value in self.headers if key == name]
@@ -87,7 +92,7 @@ def check(reply: Reply, operation: Operation, *, secret: bytes | None) -> None:
         ResponseDecodeError: It is a web page where JSON is due, or comes from a cache,
             which may have kept it of another session or another time.
     """
-    is_success = 200 <= reply.status < 300
+    is_success = reply.is_success
     is_word = reply.body in _UNSIGNED_WORDS
     if (is_success or is_word) and _is_cached(reply):
         raise _undecodable(operation, "cached", "the answer comes from a cache on the way")
@@ -139,7 +144,10 @@ def _check_content(reply: Reply, operation: Operation) -> None:
 
 def content_type_of(reply: Reply) -> str:
     """Return the content type in lower case, empty when there is none."""
-    return next(iter(reply.values(b"content-type")), b"").decode("latin-1").lower()
+    for name, value in reply.headers:
+        if name == b"content-type":
+            return value.decode("latin-1").lower()
+    return ""
 
 
 def is_text(reply: Reply) -> bool:

@@ -29,6 +29,15 @@ ENGINES: Final[tuple[Engine, ...]] = ("httpx", "httpx2")
 
 # Servers and load balancers close an idle connection after 60 s at the earliest.
 KEEPALIVE: Final = 55.0
+# A handshake that is cut off, or was waiting when it was, is an SSLError too, and may go
+# better the next time.
+_UNFINISHED = (
+    ssl.SSLEOFError,
+    ssl.SSLSyscallError,
+    ssl.SSLZeroReturnError,
+    ssl.SSLWantReadError,
+    ssl.SSLWantWriteError,
+)
 _HEADERS = (
     ("Accept", "*/*"),
     ("Accept-Encoding", "identity"),
@@ -302,9 +311,7 @@ def _is_disconnect(error: Exception) -> bool:
 
 
 def _is_refusal(cause: BaseException) -> bool:
-    # A handshake that is cut off is an SSLError too, and may go better the next time.
-    is_cut = isinstance(cause, ssl.SSLEOFError | ssl.SSLSyscallError | ssl.SSLZeroReturnError)
-    return isinstance(cause, ssl.SSLError) and not is_cut
+    return isinstance(cause, ssl.SSLError) and not isinstance(cause, _UNFINISHED)
 
 
 def _member_of(error: BaseException) -> BaseException | None:

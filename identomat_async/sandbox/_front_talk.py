@@ -62,6 +62,10 @@ class Talk:
         try:
             with contextlib.suppress(*_LOST):
                 await self._converse()
+        except asyncio.CancelledError:
+            # TLS would wait for the other side to agree, and nobody waits for that any more.
+            self._writer.transport.abort()
+            raise
         finally:
             self._writer.close()
             self._front.log.disconnected()

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -43,8 +43,6 @@ class Figures:
         sessions: How many there were.
         wrong: How many verdicts were not those of their session.
         lost: How many sessions had a verdict, and none was found.
-        misled: How many of those without a verdict were answered at their deadline with
-            an untruth that nothing in the protocol tells from the truth.
         doubled: How many had more than one outcome.
         surplus: Sessions that came to be beyond those that were asked for.
         undeleted: Sessions that are there although deleting them succeeded.
@@ -60,7 +58,6 @@ class Figures:
     sessions: int
     wrong: int
     lost: int
-    misled: int = 0
     doubled: int = 0
     surplus: int = 0
     undeleted: int = 0
@@ -97,16 +94,11 @@ def verdict_of(token: str, result: SessionResult) -> Verdict:
     return Verdict(token=token, status=result.status.value, number=number)
 
 
-def judged(
-    outcomes: Mapping[str, list[Outcome]],
-    truths: Mapping[str, Truth],
-    misled: Container[str] = (),
-) -> Counter[str]:
+def judged(outcomes: Mapping[str, list[Outcome]], truths: Mapping[str, Truth]) -> Counter[str]:
     """
-    Count what was wrong, lost, misled and doubled.
+    Count what was wrong, lost and doubled.
 
-    A session that nobody ends is not lost when its deadline has passed; nor is one of
-    *misled*, which the service itself denied at their deadline.
+    A session that nobody ends is not lost when its deadline has passed.
     """
     found: Counter[str] = Counter()
     for token, truth in truths.items():
@@ -115,10 +107,8 @@ def judged(
         settled = [each for each in those if isinstance(each, Settled)]
         found["wrong"] += any(not is_right(verdict_of(token, s.result), truth) for s in settled)
         is_over = any(isinstance(each, DeadlinePassed) for each in those)
-        is_late = is_over and truth.status in TERMINAL and token in misled
-        found["misled"] += is_late
         is_open = is_over and truth.status not in TERMINAL
-        found["lost"] += not (settled or is_open or is_late)
+        found["lost"] += not (settled or is_open)
     return found
 
 

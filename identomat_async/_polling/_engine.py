@@ -296,35 +296,40 @@ class Engine:
             self._idle.pop(worker, None)
 
     async def _look(self, worker: _Worker, entry: Entry, now: float) -> None:
+        # One frame: an exchange is resumed several times, through every frame above it.
+        answer: Answer
         try:
-            while await self._ask(worker, entry, now):
+            while True:
+                self._begin(worker, entry, now)
+                try:
+                    answer = await self.source.look(entry.state.token, fresh=entry.state.fresh)
+                except IdentomatError as error:
+                    # Its traceback holds frames, and those hold what was sent and received.
+                    answer = error.with_traceback(None)
+                finally:
+                    worker.began = math.inf
+                    self.gates.give_back()
+                if not self._end(worker, entry, answer, now):
+                    return
                 # It would end: the document is read at once, before other polls.
                 await self.gates.claim()
                 now = self.now()
                 if self._is_paused(entry, now):
-                    break
+                    return
         except BaseException:
             # Cancelled: the session stays due. If all are, nobody is to be roused for it.
             self._is_ending |= not worker.scope.cancel_called
             self._put_back(entry)
             raise
 
-    async def _ask(self, worker: _Worker, entry: Entry, now: float) -> bool:
+    def _begin(self, worker: _Worker, entry: Entry, now: float) -> None:
         worker.began = worker.asked = now
         # The last to begin is the last to be cut off.
         self._busy.pop(worker, None)
         self._busy[worker] = None
-        fresh = entry.state.fresh
-        self.learner.tally.began(now, now - entry.due, fresh=fresh)
-        answer: Answer
-        try:
-            answer = await self.source.look(entry.state.token, fresh=fresh)
-        except IdentomatError as error:
-            # Its traceback holds frames, and those hold what was sent and received.
-            answer = error.with_traceback(None)
-        finally:
-            worker.began = math.inf
-            self.gates.give_back()
+        self.learner.tally.began(now, now - entry.due, fresh=entry.state.fresh)
+
+    def _end(self, worker: _Worker, entry: Entry, answer: Answer, now: float) -> bool:
         worker.ended = self.now()
         again = self.learner.learn(entry, answer, now, elapsed=worker.ended - now)
         if self._held_up_by == "service":

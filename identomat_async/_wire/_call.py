@@ -3,9 +3,10 @@
 import hmac
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import anyio
 import attrs
@@ -89,9 +90,13 @@ class Caller:
     _time: LoopTime = attrs.field(factory=LoopTime, init=False)
     _under_way: set[anyio.CancelScope] = attrs.field(factory=set, init=False)
     _settled: anyio.Event | None = attrs.field(default=None, init=False)
+    _exchange: Callable[..., Coroutine[Any, Any, Reply]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.quota = Quota(self.retry.quota)
+        self._exchange = partial(
+            exchange, self.library, self.transport, timeout=self.timeout, pause=self.pause
+        )
 
     def __repr__(self) -> str:
         return f"<Caller of {self.endpoint.base_url}>"
@@ -146,9 +151,13 @@ class Caller:
         started = self._time()
         self._looks += 1
         try:
-            # The reply gets no name: an error keeps this frame and all that it names.
-            return decode(await self.attempt(RESULT, request, fresh=fresh))
+            # The reply gets no name: an error keeps this frame and all that it names. And
+            # the exchange is resumed several times, through every frame above it.
+            return decode(
+                self._heeded(await self._exchange(request, RESULT, fresh=fresh, secret=self.secret))
+            )
         except IdentomatError as error:
+            self.pause.heed(asked_wait(error))
             failure = error
         finally:
             self._looks -= 1
@@ -195,27 +204,20 @@ class Caller:
         operation: Operation,
         request: WireRequest,
         *,
-        fresh: bool = True,
         sink: Sink | None = None,
         progress: Progress | None = None,
     ) -> Reply:
-        """Make one request and return its reply if it is a success."""
+        """Make one request on a fresh connection; return its reply if it is a success."""
         try:
-            reply = await exchange(
-                self.library,
-                self.transport,
-                request,
-                operation,
-                timeout=self.timeout,
-                fresh=fresh,
-                secret=self.secret,
-                sink=sink,
-                progress=progress,
-                pause=self.pause,
+            reply = await self._exchange(
+                request, operation, fresh=True, secret=self.secret, sink=sink, progress=progress
             )
         except IdentomatError as error:
             self.pause.heed(asked_wait(error))
             raise
+        return self._heeded(reply)
+
+    def _heeded(self, reply: Reply) -> Reply:
         self.pause.heed(exhausted(reply))
         return reply
 

@@ -82,7 +82,7 @@ async def poller(source: InMemory, window: Window, gap: float, *, observe: bool 
     sessions = source.missing
     async with ResultPoller(
         source,
-        wait=wait_person(every=gap, quiet=gap, tail=1.0, cap=2 * gap),
+        wait=wait_person(every=gap, quiet=gap, tail=1.0, floor=0, cap=2 * gap),
         rate=RateBudget(_HEADROOM * sessions / gap, max_in_flight=100),
         observers=[note] if observe else [],
     ) as watching:

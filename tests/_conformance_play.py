@@ -34,12 +34,15 @@ async def play(row: Row, way: str) -> dict[str, Came]:
             group = await stack.enter_async_context(anyio.create_task_group())
             for call in calls:
                 await call.start(group)
+            for call in calls:
+                stage.hurry(call.client)
             stage.strike()
             async with anyio.create_task_group() as struck:
                 for call in calls:
                     struck.start_soon(call.meet)
             stage.heal()
             for call in calls:
+                stage.relax(call.client)
                 await call.recover()
             group.cancel_scope.cancel()
         assert [(lanes.busy, lanes.free) for lanes in map(lanes_of, calls)] == [(0, 0)] * len(calls)

@@ -77,12 +77,20 @@ class Stage:
             KEY,
             secret_key=SECRET if self.row.signed else None,
             base_url=self.base_url,
-            timeout=self.row.timeout or _PATIENT,
-            deadline=self.row.deadline,
+            timeout=_PATIENT,
             retry=RetryPolicy(attempts=self.row.attempts, wait=wait_none()),
             max_connections=1,
             ssl_context=trusting() if self.base_url.startswith("https") else None,
         )
+
+    def hurry(self, client: IdentomatClient) -> None:
+        """Let *client* have no more time than the row gives it."""
+        client.source.timeout = self.row.timeout or _PATIENT
+        client.source.deadline = self.row.deadline
+
+    def relax(self, client: IdentomatClient) -> None:
+        """Let it have enough."""
+        client.source.timeout, client.source.deadline = _PATIENT, None
 
     def requests(self, operation: str) -> int:
         """Count the requests that came."""

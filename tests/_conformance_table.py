@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
@@ -49,6 +49,12 @@ class Row:
 
     def __str__(self) -> str:
         return self.id
+
+    def in_slow_motion(self, factor: float) -> Self:
+        """Return the same with so many times the time."""
+        timeout = None if self.timeout is None else self.timeout * factor
+        deadline = None if self.deadline is None else self.deadline * factor
+        return attrs.evolve(self, timeout=timeout, deadline=deadline)
 
     def due(self) -> dict[str, Facts]:
         """Return what must come of each operation."""

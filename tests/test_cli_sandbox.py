@@ -16,7 +16,13 @@ from typer.testing import CliRunner
 from identomat_async import IdentomatClient, SessionResult, SessionStatus
 from identomat_async._cli._app import app
 
-MAIN = "from identomat_async._cli import main; main()"
+# What a shell starts in the background ignores control-C, and so would its children.
+MAIN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from identomat_async._cli import main
+main()
+"""
 
 
 class Running:

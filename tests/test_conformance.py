@@ -75,6 +75,8 @@ async def test_a_client_does_what_the_table_says(
 ) -> None:
     if anyio_backend[0] == "trio":
         trio.socket.set_custom_hostname_resolver(BookResolver())
+    if anyio_backend[1].get("debug"):
+        row = row.in_slow_motion(2)
     living, open_before = tasks(), descriptors()
 
     came = await play(row, way)

@@ -615,7 +615,7 @@ async def test_what_a_handler_has_called_may_drain_as_well(source):
             tasks.start_soon(poller.drain, 60)
 
     await poller.watch("one")
-    with anyio.fail_after(50):
+    with anyio.fail_after(60):
         await poller.run(handle)
 
     assert len(poller) == 0

@@ -83,6 +83,11 @@ def test_a_good_look_never_begins_an_outage() -> None:
         assert ends(one, 0.0, failed=False) is None
 
 
+def test_a_good_look_counts_unless_the_service_is_down() -> None:
+    assert outage().answered(0.0, 0.1)
+    assert not down().answered(0.5, 0.1)
+
+
 def test_probes_come_after_one_two_four_and_then_five_seconds() -> None:
     one, waits, now = down(), [], 0.0
     for _ in range(5):

@@ -42,6 +42,20 @@ async def test_a_refused_account_ends_a_wait_for_many(source):
         await ResultPoller(source).wait_all(["a", "b", "c"])
 
 
+async def test_a_look_that_follows_another_is_cut_off_in_its_own_time(source):
+    source.timeout = 0.3
+    source.lives("slow", lambda _: 0.2)
+    source.lives("hangs", lambda _: 3600.0)
+    async with ResultPoller(source, max_in_flight=1) as poller:
+        await poller.watch_many(["slow", "hangs"])
+        poller.nudge("slow")
+        poller.nudge("hangs")
+        await anyio.sleep(0.6)
+        errors = poller.stats().errors
+
+    assert errors == {"RequestTimeoutError": 1}
+
+
 async def test_a_wait_for_many_ends_in_time_though_every_look_hangs(source):
     source.timeout = 20.0
     for name in ("a", "b"):

@@ -17,6 +17,7 @@ from identomat_async._wire._replies import (
     check_session,
     content_type_of,
     decode_token,
+    exhausted,
     read,
     retry_after,
 )
@@ -383,6 +384,48 @@ def test_no_value_breaks_it(value: bytes) -> None:
     seconds = after(value)
 
     assert seconds is None or seconds >= 0
+
+
+# --- RateLimit -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "wait"),
+    [
+        pytest.param([], 0, id="none"),
+        pytest.param([b'"default";r=0;t=30'], 30, id="none-left"),
+        pytest.param([b'"default";r=1;t=30'], 0, id="one-left"),
+        pytest.param([b'"default"; t=7; r=0'], 7, id="in-another-order"),
+        pytest.param([b'"day";r=0;t=60;pk=:Y2RlZg==:, "burst";r=0;t=3'], 60, id="the-longest"),
+        pytest.param([b'"a";r=5;t=90', b'"b";r=0;t=2'], 2, id="in-two-headers"),
+        pytest.param([b'"default";r=0'], 0, id="nobody-knows-how-long"),
+        pytest.param([b'"default";r=-1;t=30'], 0, id="negative"),
+        pytest.param([b'"default";r=0;t=1e9'], 0, id="no-whole-number"),
+        pytest.param([b'"default";r=0;t=99999999999'], 0, id="too-many-digits"),
+        pytest.param([b"limit=10, remaining=0, reset=30"], 0, id="an-older-draft"),
+        pytest.param([b'"default";r=0;t=30' + b" " * 300], 0, id="too-long"),
+        pytest.param([b"\xff\x00"], 0, id="rubbish"),
+    ],
+)
+def test_a_quota_that_is_used_up_says_for_how_long(values: list[bytes], wait: float) -> None:
+    headers = [(b"date", b"today"), *((b"ratelimit", value) for value in values)]
+
+    assert exhausted(Reply(status=200, headers=headers)) == wait
+
+
+def test_a_refusal_asks_for_the_longer_of_both() -> None:
+    def asked(*headers: tuple[bytes, bytes]) -> float | None:
+        with pytest.raises(RateLimitedError) as caught:
+            check(Reply(status=429, headers=headers), RESULT, secret=None)
+        return caught.value.retry_after
+
+    later, quota = (b"retry-after", b"5"), (b"ratelimit", b'"default";r=0;t=9')
+    assert (asked(), asked(later), asked(quota), asked(later, quota)) == (None, 5, 9, 9)
+
+
+@given(st.binary(max_size=80))
+def test_no_quota_breaks_it(value: bytes) -> None:
+    assert exhausted(Reply(status=200, headers=[(b"ratelimit", value)])) >= 0
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: json.dumps(text).encode()))

@@ -327,6 +327,18 @@ async def test_beyond_a_minute_the_caller_is_told_at_once(asked: str) -> None:
     assert min(error.retry_after, 3600) <= paused <= min(error.retry_after, 3600) * 1.1
 
 
+async def test_where_no_request_is_left_the_next_one_waits_although_all_is_well() -> None:
+    last = httpx.Response(
+        200, json={"result": "approved"}, headers={"RateLimit": '"default";r=0;t=20'}
+    )
+    times, client = asking(last, httpx.Response(200, json={"result": "approved"}))
+    async with client:
+        await client.result("t")
+        await client.result("t")
+
+    assert 20 <= times[1] - times[0] <= 22.1
+
+
 # --- ten thousand calls ----------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from identomat_async.errors import (
     IdentomatError,
     RequestTimeoutError,
     ResponseTooLargeError,
+    SignatureError,
 )
 
 # The library that a client uses in this run.
@@ -160,6 +161,17 @@ async def test_a_response_gives_its_lane_back_once() -> None:
     await response.stream.aclose()
 
     assert (transport.lanes.busy, transport.lanes.free) == (0, 1)
+
+
+async def test_over_somebody_elses_transport_what_is_not_signed_is_not_read_either() -> None:
+    transport = Holding(Body(1))
+    with pytest.warns(UserWarning, match="fresh"):
+        client = IdentomatClient("k", secret_key="s", transport=transport)
+    async with client:
+        with pytest.raises(SignatureError):
+            await client.source.look("t", fresh=False)
+
+    assert transport.body.is_closed
 
 
 @pytest.mark.parametrize(

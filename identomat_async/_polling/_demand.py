@@ -18,7 +18,7 @@ _SHARE = 0.975
 _LEAST_SHARE = 0.65
 # Nobody waits for more than twice the mean of all; a tenth is for jitter, and a little
 # for looks that come late.
-_FAIR = 1.65
+_FAIR = 1.55
 # So many seconds ahead it is seen whether a crowd comes into its busy time, or leaves it.
 _AHEAD = (4, 5, 7, 9, 12, 15, 20, 26, 33, 43, 56, 73, 95, 124, 161, 209, 272, 353)
 # For that, ages are told apart by a second, and the old by a share of their age.

@@ -205,7 +205,9 @@ class Engine:
             return now
         limits = [due, self.limits.next_due()]
         if self._busy:
-            limits += [next(iter(self._busy)).began + self.source.timeout, now + _WEIGHING]
+            # Or nobody would be there to cut off a look that begins in between.
+            glance = min(_WEIGHING, self.source.timeout)
+            limits += [next(iter(self._busy)).began + self.source.timeout, now + glance]
         return min(limits)
 
     def _cut_off(self, now: float) -> None:
@@ -312,8 +314,6 @@ class Engine:
         # The last to begin is the last to be cut off.
         self._busy.pop(worker, None)
         self._busy[worker] = None
-        if now + self.source.timeout < self._alarm:
-            self._changed.set()  # or nobody would be there to cut this look off
         fresh = entry.state.fresh
         self.learner.tally.began(now, now - entry.due, fresh=fresh)
         answer: Answer

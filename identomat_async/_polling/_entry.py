@@ -86,11 +86,6 @@ class Entry:
         return self.state.deadline if self.own is None else self.own[1]
 
     @property
-    def is_asked(self) -> bool:
-        """Whether a look at it is under way."""
-        return self.place is ASKED
-
-    @property
     def is_wanted(self) -> bool:
         """Whether anybody is left who is interested."""
         return self.delivers or self.waiter is not None

@@ -23,7 +23,7 @@ from identomat_async._wire._exchange import exchange
 from identomat_async._wire._files import Sink
 from identomat_async._wire._line import Transport
 from identomat_async._wire._protocol import RESULT, Endpoint, Operation, WireRequest
-from identomat_async._wire._replies import Reply, check_session, read
+from identomat_async._wire._replies import Reply, check_session, exhausted, read
 from identomat_async._wire._retry import (
     LONGEST_ASKED_WAIT,
     Quota,
@@ -201,7 +201,7 @@ class Caller:
     ) -> Reply:
         """Make one request and return its reply if it is a success."""
         try:
-            return await exchange(
+            reply = await exchange(
                 self.library,
                 self.transport,
                 request,
@@ -216,6 +216,8 @@ class Caller:
         except IdentomatError as error:
             self.pause.heed(asked_wait(error))
             raise
+        self.pause.heed(exhausted(reply))
+        return reply
 
     @asynccontextmanager
     async def admitted(self, operation: Operation) -> AsyncGenerator[None]:

@@ -35,6 +35,9 @@ _UNSIGNED_WORDS = {b'"SESSION_NOT_FOUND"', b'"SESSION_INVALID"'}
 # Tokens are lower case; the limit leaves room for one that is not.
 _CODE = re.compile(r"[A-Z]{2,32}(_[A-Z0-9]{1,32})*", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?", re.ASCII)
+# A quota by its name, and its parameters: whole numbers, among others.
+_QUOTA = re.compile(rb'\s*"[^"]{0,64}"((?:\s*;\s*[a-z]{1,8}=(?:[0-9]{1,10}|:[^:]{0,64}:))+)\s*')
+_PARAMETER = re.compile(rb";\s*([rt])=([0-9]+)")
 _LONGEST_DATE = 64
 _LONGEST_HINT = 256
 # With these JSON, web pages and the blanks before them begin, and no image or video.
@@ -275,7 +278,7 @@ def _refusal(reply: Reply, operation: Operation) -> IdentomatError:
         return RateLimitedError(
             "the service asks for fewer requests (HTTP 429)",
             status_code=status,
-            retry_after=retry_after(reply),
+            retry_after=max(retry_after(reply) or 0.0, exhausted(reply)) or None,
             operation=name,
             retryable=True,
         )
@@ -341,6 +344,27 @@ def retry_after(reply: Reply) -> float | None:
     values = reply.short_values(b"retry-after")
     asked = [seconds for value in values for seconds in _asked(value, since)]
     return max(asked, default=None)
+
+
+def exhausted(reply: Reply) -> float:
+    """
+    Return the seconds for which no request is left, 0 if the reply does not say so.
+
+    That is a quota of the ``RateLimit`` header with ``r=0``, and its ``t``, as in
+    draft-ietf-httpapi-ratelimit-headers-10; of several the longest. Anything else is
+    ignored: what is left is no reason to ask sooner.
+    """
+    for name, _ in reply.headers:
+        if name == b"ratelimit":
+            break
+    else:  # nearly always
+        return 0.0
+    items = [item for value in reply.short_values(b"ratelimit") for item in value.split(b",")]
+    quotas = [quota for quota in map(_QUOTA.fullmatch, items) if quota is not None]
+    told = [dict(_PARAMETER.findall(quota[1])) for quota in quotas]
+    return max(
+        (float(quota.get(b"t", 0)) for quota in told if quota.get(b"r") == b"0"), default=0.0
+    )
 
 
 def _asked(value: bytes, since: float) -> list[float]:

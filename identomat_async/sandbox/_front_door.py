@@ -64,9 +64,10 @@ def brick_up(address: Address) -> list[socket.socket]:
     """Let nobody in and turn nobody away: nobody is taken from a queue that is full."""
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     plugs = [socket.create_server(address, family=family, backlog=0)]
-    for _ in range(2):
+    # The first is waited for, or somebody else might come before it.
+    for patience in (1, 0, 0):
         plug = socket.socket(family, socket.SOCK_STREAM)
         plugs.append(plug)
-        plug.settimeout(0)
+        plug.settimeout(patience)
         plug.connect_ex(address)
     return plugs

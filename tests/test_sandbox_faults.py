@@ -100,6 +100,26 @@ def test_a_token_meets_six_faults_at_most() -> None:
     assert sum(fault is not None for fault in struck) == 6
 
 
+def longest_proof(kinds: tuple[Fault, ...], most: int | None) -> int:
+    """Return how often a session meets what proves it gone, with no good answer in between."""
+    longest = 0
+    for token in range(300):
+        count = 0
+        for n in range(1, 20):
+            fault = fault_for(1, "result", f"t{token}", n, 0.7, kinds=kinds, most=most)
+            count = 0 if fault is None else count + (fault.proves == "gone")
+            longest = max(longest, count)
+    return longest
+
+
+def test_what_is_not_true_is_proven_only_when_nothing_else_can_strike() -> None:
+    some = faults_named(["F7", "F29", "F40-502"])
+
+    assert longest_proof(some, 9) == 2
+    assert longest_proof(some, None) > 3
+    assert longest_proof(faults_named(["F29"]), 9) > 3
+
+
 def test_without_a_limit_every_request_can_be_struck() -> None:
     assert all(fault_for(1, "result", "t", n, 1.0, most=None) for n in range(1, 50))
 

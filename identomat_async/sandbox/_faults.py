@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import takewhile
 from types import MappingProxyType
 
 import attrs
@@ -14,6 +15,8 @@ _DOCUMENTS = frozenset({"result", "delete"})
 _JSON = ALL - {"media"}
 _STALLS = frozenset({"F11", "F12", "F13"})
 _STALL_WEIGHT = 0.3
+# So often a client has to meet what it may then believe.
+_PROOF = 3
 
 
 @attrs.frozen(kw_only=True)
@@ -30,6 +33,9 @@ class Fault:
         halts: Whether a client rightly stops asking for long after one or two of them;
             such faults strike only when they are asked for by name.
         is_signing: Whether it is a fault of the signature, so that it needs one.
+        proves: What a client rightly believes when it meets it three times and no good
+            answer in between: that the session is ``"gone"``, or its document
+            ``"unreadable"``. None for nothing, however often.
     """
 
     id: str
@@ -38,6 +44,7 @@ class Fault:
     acts: bool = True
     halts: bool = False
     is_signing: bool = False
+    proves: str | None = None
 
     @property
     def row(self) -> str:
@@ -53,6 +60,10 @@ def _statuses(row: str, *statuses: int, acts: bool = False) -> tuple[Fault, ...]
     return tuple(_of(f"{row}-{status}", f"HTTP {status}", acts=acts) for status in statuses)
 
 
+def _proving(what: str, *faults: Fault) -> tuple[Fault, ...]:
+    return tuple(attrs.evolve(fault, proves=what) for fault in faults)
+
+
 def _broken_json() -> tuple[Fault, ...]:
     ways = {
         "cut": "half of the JSON",
@@ -66,7 +77,7 @@ def _broken_json() -> tuple[Fault, ...]:
         "bom": "a byte order mark first",
         "latin1": "Latin-1",
     }
-    return tuple(_of(f"F27-{way}", says, _JSON) for way, says in ways.items())
+    return _proving("unreadable", *(_of(f"F27-{way}", s, _JSON) for way, s in ways.items()))
 
 
 def _senseless_times() -> tuple[Fault, ...]:
@@ -109,8 +120,11 @@ _EVERY = (
     _of("F19", "another session's signed answer, 1 to 20 ms late"),
     _of("F20", "a header of 200 kB"),
     _of("F21", "5,000 headers"),
-    _of("F22-chunks", "a body without end"),
-    _of("F22-length", "a body of 100 GB, by its length"),
+    *_proving(
+        "unreadable",
+        _of("F22-chunks", "a body without end"),
+        _of("F22-length", "a body of 100 GB, by its length"),
+    ),
     _of("F23-bomb", "20 MB of nothing, compressed"),
     _of("F23-nested", "compressed 200 times over"),
     _of("F24-bad", "called gzip, and is not"),
@@ -119,11 +133,17 @@ _EVERY = (
     _of("F26-empty", "HTTP 200 and nothing"),
     _of("F26-204", "HTTP 204"),
     *_broken_json(),
-    _of("F28-decisive", "a verdict or token of the wrong type", _JSON),
-    _of("F28-live", '"live" is a text', _DOCUMENTS),
+    *_proving(
+        "unreadable",
+        _of("F28-decisive", "a verdict or token of the wrong type", _JSON),
+        _of("F28-live", '"live" is a text', _DOCUMENTS),
+    ),
     _of("F28-status", "a status nobody knows", _DOCUMENTS),
-    _of("F29-200", '"SESSION_NOT_FOUND" with HTTP 200', ALL - {"begin"}, acts=False),
-    _of("F29-404", '"SESSION_NOT_FOUND" with HTTP 404', ALL - {"begin"}, acts=False),
+    *_proving(
+        "gone",
+        _of("F29-200", '"SESSION_NOT_FOUND" with HTTP 200', ALL - {"begin"}, acts=False),
+        _of("F29-404", '"SESSION_NOT_FOUND" with HTTP 404', ALL - {"begin"}, acts=False),
+    ),
     _of("F30-code", "an error code nobody knows, with HTTP 200", acts=False),
     _of("F30-argument", "argumentError with HTTP 200", acts=False),
     Fault(id="F31-missing", says="no signature", is_signing=True),
@@ -219,17 +239,27 @@ def fault_for(
         n: The how-manieth request for *token* it is, from 1.
         share: How likely a fault is, 0 to 1.
         kinds: The faults to choose from.
-        most: How many may strike one token; None for no limit.
+        most: How many may strike one token, so that success stays possible; None for no
+            limit. For the same reason the third that would prove what is not true (see
+            `Fault.proves`) gives way to another one of *kinds*, if there is any.
     """
-    if not _strikes(seed, token, n, share) or _is_spared(seed, token, n, share, most):
-        return None
-    candidates = _weighted(kinds, family_of(operation))
-    left = chance(seed, operation, token, n) * sum(weight for _, weight in candidates)
-    for fault, weight in candidates:
-        left -= weight
-        if left < 0:
-            return fault
-    return None
+
+    def drawn(request: int) -> Fault | None:
+        if not _strikes(seed, token, request, share) or _is_spared(
+            seed, token, request, share, most
+        ):
+            return None
+        return _picked(kinds, operation, chance(seed, operation, token, request))
+
+    fault = drawn(n)
+    if fault is None or fault.proves is None or most is None:
+        return fault
+    # Whatever struck in between, a good answer did not come.
+    before = takewhile(bool, map(drawn, range(n - 1, 0, -1)))
+    if sum(each is not None and each.proves == fault.proves for each in before) < _PROOF - 1:
+        return fault
+    others = tuple(each for each in kinds if each.proves != fault.proves)
+    return _picked(others, operation, chance(seed, operation, token, n)) or fault
 
 
 def chance(seed: int, *what: object) -> float:
@@ -251,6 +281,16 @@ def _is_spared(seed: int, token: str, n: int, share: float, most: int | None) ->
             break
         struck += _strikes(seed, token, earlier, share)
     return struck >= most
+
+
+def _picked(kinds: tuple[Fault, ...], operation: str, drawn: float) -> Fault | None:
+    candidates = _weighted(kinds, family_of(operation))
+    left = drawn * sum(weight for _, weight in candidates)
+    for fault, weight in candidates:
+        left -= weight
+        if left < 0:
+            return fault
+    return None
 
 
 @lru_cache

@@ -35,7 +35,8 @@ class Front:
             (``"F14-short"``), see `FAULTS`. None for all that pass, which leaves out
             those after which a client rightly stops asking.
         most: How many may strike one session, so that success stays possible; None for
-            no limit.
+            no limit. With a limit, faults of many kinds do not prove what is not true
+            either, such as that a session is gone: see `fault_for`.
         mode: How the service is doing as a whole.
         retry_after: The seconds for which faults ask clients to wait.
         ssl_context: For TLS; None for plain HTTP.

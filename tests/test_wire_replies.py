@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identomat_async._model._json import strict_json
+from identomat_async._wire._documents import check_session
 from identomat_async._wire._protocol import BEGIN, DELETE, RESULT, Operation, media_operation
 from identomat_async._wire._replies import (
     Reply,
     check,
-    check_session,
     content_type_of,
     decode_token,
     exhausted,

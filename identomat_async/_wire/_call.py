@@ -16,15 +16,15 @@ from tenacity.wait import wait_base
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Deadline, LoopTime, deadline_at
 from identomat_async._home import Home
-from identomat_async._model._codec import decode_result, read_status
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._pause import JITTER, Pause
+from identomat_async._wire._documents import result_of, status_in
 from identomat_async._wire._exchange import exchange
 from identomat_async._wire._files import Sink
 from identomat_async._wire._line import Transport
 from identomat_async._wire._protocol import RESULT, Endpoint, Operation, WireRequest
-from identomat_async._wire._replies import Reply, check_session, exhausted, read
+from identomat_async._wire._replies import Reply, exhausted
 from identomat_async._wire._retry import (
     LONGEST_ASKED_WAIT,
     Quota,
@@ -94,9 +94,7 @@ class Caller:
 
     def __attrs_post_init__(self) -> None:
         self.quota = Quota(self.retry.quota)
-        self._exchange = partial(
-            exchange, self.library, self.transport, timeout=self.timeout, pause=self.pause
-        )
+        self._exchange = partial(exchange, self.library, self.transport, pause=self.pause)
 
     def __repr__(self) -> str:
         return f"<Caller of {self.endpoint.base_url}>"
@@ -146,7 +144,7 @@ class Caller:
         if self.is_closed:
             raise _closed()
         request = self.endpoint.look(token)
-        decode = result_of(token, RESULT) if fresh else _status_in
+        decode = result_of(token, RESULT) if fresh else status_in
         del token
         started = self._time()
         self._looks += 1
@@ -154,7 +152,11 @@ class Caller:
             # The reply gets no name: an error keeps this frame and all that it names. And
             # the exchange is resumed several times, through every frame above it.
             return decode(
-                self._heeded(await self._exchange(request, RESULT, fresh=fresh, secret=self.secret))
+                self._heeded(
+                    await self._exchange(
+                        request, RESULT, fresh=fresh, timeout=self.timeout, secret=self.secret
+                    )
+                )
             )
         except IdentomatError as error:
             self.pause.heed(asked_wait(error))
@@ -210,7 +212,13 @@ class Caller:
         """Make one request on a fresh connection; return its reply if it is a success."""
         try:
             reply = await self._exchange(
-                request, operation, fresh=True, secret=self.secret, sink=sink, progress=progress
+                request,
+                operation,
+                fresh=True,
+                timeout=self.timeout,
+                secret=self.secret,
+                sink=sink,
+                progress=progress,
             )
         except IdentomatError as error:
             self.pause.heed(asked_wait(error))
@@ -288,23 +296,6 @@ def _bare(
     error.attempts = attempts
     error.elapsed = anyio.current_time() - since
     return error.with_traceback(None)
-
-
-def _status_in(reply: Reply) -> SessionStatus:
-    return read(reply.body, RESULT, read_status)
-
-
-def result_of(token: str, operation: Operation) -> Callable[[Reply], SessionResult]:
-    """Return what reads the document of a session, with its signature as it came."""
-
-    def decode(reply: Reply) -> SessionResult:
-        values = reply.values(b"authorization")
-        signature = values[0].decode("latin-1") if values else None
-        result = read(reply.body, operation, lambda body: decode_result(body, signature=signature))
-        check_session(result.raw, token, operation)
-        return result
-
-    return decode
 
 
 class _Attempts(Generic[T]):

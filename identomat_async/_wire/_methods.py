@@ -18,7 +18,8 @@ from identomat_async._model._screening import ScreeningPerson
 from identomat_async._model._sendable import sendable_members
 from identomat_async._model._steps import AnyStep
 from identomat_async._model._token import checked_token
-from identomat_async._wire._call import Call, Caller, result_of
+from identomat_async._wire._call import Call, Caller
+from identomat_async._wire._documents import result_of
 from identomat_async._wire._files import AtomicFile, SinkError
 from identomat_async._wire._protocol import (
     BEGIN,

@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TypeVar, cast
@@ -98,7 +98,7 @@ def check(reply: Reply, operation: Operation, *, secret: bytes | None) -> None:
     is_success = reply.is_success
     is_word = reply.body in _UNSIGNED_WORDS
     if (is_success or is_word) and _is_cached(reply):
-        raise _undecodable(operation, "cached", "the answer comes from a cache on the way")
+        raise undecodable(operation, "cached", "the answer comes from a cache on the way")
     if is_word:
         verified = secret is not None and _is_signed(reply, secret)
         raise _session_error(reply.status, reply.body.decode()[1:-1], operation, verified=verified)
@@ -138,11 +138,11 @@ def _is_hit(entry: bytes) -> bool:
 def _check_content(reply: Reply, operation: Operation) -> None:
     head = reply.body[:1] or reply.head
     if not head:
-        raise _undecodable(operation, "empty")
+        raise undecodable(operation, "empty")
     if operation.is_media and (is_text(reply) or head in PAGE_MARKS):
-        raise vendor_error(reply.body, operation) or _undecodable(operation, "content-type")
+        raise vendor_error(reply.body, operation) or undecodable(operation, "content-type")
     if head == b"<" or "html" in content_type_of(reply):
-        raise _undecodable(operation, "content-type")
+        raise undecodable(operation, "content-type")
 
 
 def content_type_of(reply: Reply) -> str:
@@ -174,21 +174,6 @@ def read(body: bytes, operation: Operation, decode: Callable[[bytes], T]) -> T:
     failure.operation = operation.name
     failure.retryable = failure.maybe_applied = True
     raise vendor_error(body, operation) or failure
-
-
-def check_session(document: Mapping[str, object], token: str, operation: Operation) -> None:
-    """
-    See to it that a *document* that names a session names the one that was asked for.
-
-    Those of the service name none; what stands in between may.
-
-    Raises:
-        ResponseDecodeError: It is another session's.
-    """
-    named = document.get("session_token")
-    if isinstance(named, str) and named != token:
-        del document, token, named
-        raise _undecodable(operation, "other-session", "the answer names another session")
 
 
 def decode_token(body: bytes) -> str:
@@ -318,11 +303,12 @@ def _client_error(reply: Reply, operation: Operation) -> ApiError:
     )
 
 
-def _undecodable(
+def undecodable(
     operation: Operation,
     reason: str,
     message: str = "the answer is not what the method returns, a web page perhaps",
 ) -> ResponseDecodeError:
+    """Return the error of a success whose body is not what *operation* returns."""
     return ResponseDecodeError(
         message,
         operation=operation.name,

@@ -1,0 +1,48 @@
+"""How a session stands: its status alone, or the whole document about it. No I/O."""
+
+from collections.abc import Callable, Mapping
+
+from identomat_async._model._codec import decode_result, read_status
+from identomat_async._model._result import SessionResult
+from identomat_async._model._status import SessionStatus
+from identomat_async._wire._protocol import RESULT, Operation
+from identomat_async._wire._replies import Reply, read, undecodable
+
+
+def status_in(reply: Reply) -> SessionStatus:
+    """
+    Return the status in the document of a session, and decode nothing else.
+
+    Raises:
+        ApiError: It is one of the vendor's errors, which may come with HTTP 200.
+        ResponseDecodeError: It cannot be read.
+    """
+    return read(reply.body, RESULT, read_status)
+
+
+def result_of(token: str, operation: Operation) -> Callable[[Reply], SessionResult]:
+    """Return what reads the document of a session, with its signature as it came."""
+
+    def decode(reply: Reply) -> SessionResult:
+        values = reply.values(b"authorization")
+        signature = values[0].decode("latin-1") if values else None
+        result = read(reply.body, operation, lambda body: decode_result(body, signature=signature))
+        check_session(result.raw, token, operation)
+        return result
+
+    return decode
+
+
+def check_session(document: Mapping[str, object], token: str, operation: Operation) -> None:
+    """
+    See to it that a *document* that names a session names the one that was asked for.
+
+    Those of the service name none; what stands in between may.
+
+    Raises:
+        ResponseDecodeError: It is another session's.
+    """
+    named = document.get("session_token")
+    if isinstance(named, str) and named != token:
+        del document, token, named
+        raise undecodable(operation, "other-session", "the answer names another session")

@@ -175,6 +175,7 @@ async def watch_through_an_outage(source, error, *, poller_keywords=None):
     return [at - started for at, _, _ in source.looks]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("error", [DOWN, ConnectionFailedError(""), RequestTimeoutError("")])
 async def test_a_service_that_is_down_is_left_alone(source, error, collect):
     source.latency = 0.05

@@ -1,0 +1,116 @@
+"""What an event loop does about time when there is nothing else to do."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from identomat_async.errors import ConfigurationError
+
+# Real seconds that worker threads get before virtual time passes.
+_GRACE = 1.0
+# Real seconds for an event loop in another thread to come to rest.
+_PATIENCE = 10.0
+
+
+class Time(Protocol):
+    """As much of the clock as an event loop needs."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether nobody but this thread can let time pass."""
+
+    def now(self) -> float:
+        """Return the time."""
+
+    def has_come_to(self, due: float) -> bool:
+        """Move on if that is allowed; tells whether *due* has come."""
+
+
+class Idle:
+    """
+    Lets virtual time pass for one event loop, and tells who waits for that.
+
+    Args:
+        clock: The time.
+        threads: Returns how many worker threads are at work for this loop.
+    """
+
+    def __init__(self, clock: Time, threads: Callable[[], int]) -> None:
+        self.clock = clock
+        self._threads = ThreadWatch(threads)
+        self._waiting: list[tuple[float, Callable[[], object]]] = []
+
+    def tell(self, moment: float, settled: Callable[[], object]) -> None:
+        """Call a function as soon as everything is done that is due by *moment*."""
+        self._waiting.append((moment, settled))
+
+    def rest(self, due: float) -> float | None:
+        """
+        Say for how many real seconds to wait; called when nothing can be done.
+
+        Args:
+            due: The time of the next timer; infinite if there is none.
+
+        Returns:
+            0 if there is something to do now, None for as long as nothing comes in.
+        """
+        if grace := self._threads.grace():
+            return grace
+        return 0.0 if self.clock.has_come_to(due) or self._tell() else None
+
+    def _tell(self) -> bool:
+        done = [each for each in self._waiting if each[0] <= self.clock.now()]
+        for each in done:
+            self._waiting.remove(each)
+            each[1]()
+        return bool(done)
+
+
+class ThreadWatch:
+    """
+    Gives worker threads the time they need before virtual time passes.
+
+    One that has not come back after the grace waits for something else, perhaps for the
+    time to pass; the next grace is only given when there are more at work.
+
+    Args:
+        count: Returns how many threads are at work.
+        now: Real time in seconds.
+    """
+
+    def __init__(
+        self, count: Callable[[], int], *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._count = count
+        self._now = now
+        self._asked: float | None = None
+        self._given_up = 0
+
+    def grace(self) -> float:
+        """Return the real seconds for which to wait, 0 for none."""
+        busy = self._count()
+        self._given_up = min(self._given_up, busy)
+        if busy == self._given_up:
+            self._asked = None
+            return 0.0
+        now = self._now()
+        # Whoever is woken asks sooner.
+        if self._asked is not None and now - self._asked >= _GRACE:
+            self._given_up, self._asked = busy, None
+            return 0.0
+        self._asked = now
+        return _GRACE
+
+
+def wait_for(done: threading.Event) -> None:
+    """
+    Wait in one thread for the event loop of another.
+
+    Raises:
+        ConfigurationError: It takes too long.
+    """
+    if not done.wait(_PATIENCE):
+        raise ConfigurationError(
+            "the event loop of another thread has not come to rest: something in it never waits"
+        )

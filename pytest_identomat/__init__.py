@@ -7,6 +7,7 @@ out that there are fixtures. ``-p no:identomat`` leaves them out.
 
 from __future__ import annotations
 
+from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,15 +33,48 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
-    """Put the event loop of anyio's plugin on the clock; trio's can be named only there."""
+    """Put the event loop of a test on the clock; anyio makes one for each test."""
     arguments = pyfuncitem.funcargs
-    clock = arguments.get(_CLOCK)
-    backend = arguments.get("anyio_backend")
-    if clock is not None and backend is not None:
-        name, options = (backend, {}) if isinstance(backend, str) else backend
-        kept = {key: value for key, value in options.items() if key != "use_uvloop"}
-        arguments["anyio_backend"] = name, {**kept, **clock.backend_options(name)}
+    if _CLOCK in arguments and "anyio_backend" in arguments:
+        backend: Any = arguments["anyio_backend"]
+        arguments["anyio_backend"] = _on(arguments[_CLOCK], backend)
     return (yield)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
+    """Do so too where an async fixture comes first; the test then shares its event loop."""
+    given: Any = fixturedef.func
+    if not _is_on_clock(fixturedef, request):
+        return (yield)
+    clock = request.getfixturevalue(_CLOCK)
+
+    def wrapper(anyio_backend: Any, **arguments: Any) -> Iterator[Any]:
+        yield from given(_on(clock, anyio_backend), **arguments)
+
+    fixturedef.func = wrapper  # type: ignore[misc]
+    try:
+        return (yield)
+    finally:
+        fixturedef.func = given  # type: ignore[misc]
+
+
+def _is_on_clock(fixture: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> bool:
+    # This hook is the last, and so inside of what anyio has just done to an async fixture.
+    return (
+        _CLOCK in request.fixturenames
+        and fixture.scope == "function"
+        and isgeneratorfunction(fixture.func)
+        and fixture.func.__module__ == "anyio.pytest_plugin"
+    )
+
+
+def _on(clock: Any, backend: str | tuple[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    name, options = (backend, {}) if isinstance(backend, str) else backend
+    kept = {key: value for key, value in options.items() if key != "use_uvloop"}
+    return name, {**kept, **clock.backend_options(name)}
 
 
 @pytest.fixture

@@ -32,9 +32,11 @@ class Follower(Protocol):
     @property
     def native_token(self) -> object:
         """What anyio knows it by."""
+        ...
 
     def wake(self) -> bool:
         """Let it look at the clock again, from any thread; False if it runs no more."""
+        ...
 
     async def settled(self, moment: float) -> None:
         """Wait, in this loop, until everything that is due by *moment* has been done."""
@@ -52,9 +54,14 @@ class VirtualClock:
 
     Times are exact for one event loop at a time. The wall clock is left alone: a deadline
     that is a datetime is as far away as it is for everybody.
+
+    Args:
+        patience: Real seconds after which a test is told that it waits in vain (on
+            asyncio); a fifth of them is what worker threads get.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, patience: float = 5.0) -> None:
+        self.patience = patience
         self._now = self._until = _START
         self._jumps = 0
         self._lock = threading.Lock()
@@ -73,7 +80,7 @@ class VirtualClock:
         Let time pass.
 
         Whatever is due in the span is done at its moment, and then what follows from it;
-        worker threads get up to a second (a real one) for what they have at hand.
+        worker threads get a real second for what they have at hand.
 
         In a coroutine this must be awaited. Elsewhere, such as beside an app in
         starlette's ``TestClient``, it returns when it is done, and need not be.

@@ -7,24 +7,29 @@ from typing import Protocol
 
 from identomat_async.errors import ConfigurationError
 
-# Real seconds that worker threads get before virtual time passes.
-_GRACE = 1.0
-# Real seconds for an event loop in another thread to come to rest.
-_PATIENCE = 10.0
-
 
 class Time(Protocol):
-    """As much of the clock as an event loop needs."""
+    """
+    As much of the clock as an event loop needs.
+
+    Attributes:
+        patience: Real seconds after which something is wrong.
+    """
+
+    patience: float
 
     @property
     def stands(self) -> bool:
         """Whether nobody but this thread can let time pass."""
+        ...
 
     def now(self) -> float:
         """Return the time."""
+        ...
 
     def has_come_to(self, due: float) -> bool:
         """Move on if that is allowed; tells whether *due* has come."""
+        ...
 
 
 class Idle:
@@ -38,7 +43,7 @@ class Idle:
 
     def __init__(self, clock: Time, threads: Callable[[], int]) -> None:
         self.clock = clock
-        self._threads = ThreadWatch(threads)
+        self._threads = ThreadWatch(threads, grace=clock.patience / 5)
         self._waiting: list[tuple[float, Callable[[], object]]] = []
 
     def tell(self, moment: float, settled: Callable[[], object]) -> None:
@@ -76,13 +81,19 @@ class ThreadWatch:
 
     Args:
         count: Returns how many threads are at work.
+        grace: The real seconds that they get.
         now: Real time in seconds.
     """
 
     def __init__(
-        self, count: Callable[[], int], *, now: Callable[[], float] = time.monotonic
+        self,
+        count: Callable[[], int],
+        *,
+        grace: float,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._count = count
+        self._grace = grace
         self._now = now
         self._asked: float | None = None
         self._given_up = 0
@@ -96,21 +107,25 @@ class ThreadWatch:
             return 0.0
         now = self._now()
         # Whoever is woken asks sooner.
-        if self._asked is not None and now - self._asked >= _GRACE:
+        if self._asked is not None and now - self._asked >= self._grace:
             self._given_up, self._asked = busy, None
             return 0.0
         self._asked = now
-        return _GRACE
+        return self._grace
 
 
-def wait_for(done: threading.Event) -> None:
+def wait_for(done: threading.Event, patience: float) -> None:
     """
     Wait in one thread for the event loop of another.
+
+    Args:
+        done: What that loop sets.
+        patience: For so many real seconds.
 
     Raises:
         ConfigurationError: It takes too long.
     """
-    if not done.wait(_PATIENCE):
+    if not done.wait(patience):
         raise ConfigurationError(
             "the event loop of another thread has not come to rest: something in it never waits"
         )

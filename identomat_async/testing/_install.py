@@ -2,14 +2,14 @@
 
 import asyncio
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from identomat_async.testing._clock import VirtualClock
 
 
 @contextmanager
-def installed_clock() -> Iterator[VirtualClock]:
+def installed_clock() -> Generator[VirtualClock]:
     """
     Make a clock, and let asyncio make its event loops on it while the block lasts.
 
@@ -20,10 +20,12 @@ def installed_clock() -> Iterator[VirtualClock]:
     with warnings.catch_warnings():
         # There is nothing else yet that all of them ask.
         warnings.simplefilter("ignore", DeprecationWarning)
-        policy = asyncio.get_event_loop_policy()
+        policy = asyncio.get_event_loop_policy()  # pyright: ignore[reportDeprecated] - as said
     # On the object and not the class: another policy has to stay as it is.
+    before = {name: made for name, made in vars(policy).items() if name == "new_event_loop"}
     vars(policy)["new_event_loop"] = clock.new_event_loop
     try:
         yield clock
     finally:
         vars(policy).pop("new_event_loop")
+        vars(policy).update(before)

@@ -8,7 +8,7 @@ import traceback
 import urllib.parse
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 _PACKAGE = "identomat_async"
 # They play the service and the test, who know everything.
@@ -19,11 +19,11 @@ class LeakGuard:
     """
     Finds planted secrets in logs, reprs and tracebacks.
 
-    While its block lasts it keeps every record of every logger, at any level that is on.
+    While its block lasts it keeps what reaches the root logger, from DEBUG on.
     `check` also looks at the repr of all that is alive of this library, and at every
-    exception that is: text, arguments, traceback, and the variables in the frames that
-    are the library's. Secrets are found as they are, in base64, hexadecimal, JSON, in a
-    URL, and backwards.
+    exception that is and was not before the guard: text, arguments, and the variables in
+    the frames of its traceback that are the library's. Secrets are found as they are, in
+    base64, hexadecimal, JSON, in a URL, and backwards.
 
     Args:
         secrets: What nobody must see.
@@ -32,14 +32,20 @@ class LeakGuard:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._needles: dict[str, int] = {}
         self._count = 0
+        self._level = logging.NOTSET
         self._keeper = _Keeper()
+        # Kept, so that no other gets the place in memory by which it is known.
+        self._before = [thing for thing in _alive() if isinstance(thing, BaseException)]
         self.plant(*secrets)
 
     def __repr__(self) -> str:
         return f"<LeakGuard secrets={self._count}>"
 
     def __enter__(self) -> Self:
-        logging.getLogger().addHandler(self._keeper)
+        root = logging.getLogger()
+        self._level = root.level
+        root.setLevel(logging.DEBUG)
+        root.addHandler(self._keeper)
         return self
 
     def __exit__(
@@ -48,7 +54,9 @@ class LeakGuard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        logging.getLogger().removeHandler(self._keeper)
+        root = logging.getLogger()
+        root.removeHandler(self._keeper)
+        root.setLevel(self._level)
 
     def plant(self, *secrets: str) -> None:
         """
@@ -68,24 +76,27 @@ class LeakGuard:
 
     def check(self, *things: object) -> None:
         """
-        Look everywhere now.
+        Look now: at *things* if there are any, else everywhere.
 
         Args:
-            things: What to look at besides: a text, or anything that has a repr.
+            things: Texts, errors, or anything that has a repr.
 
         Raises:
             AssertionError: A secret was found. It is named by its number in the order of
                 planting, since the message is read by others.
         """
-        texts = [(_name(thing), _text(thing)) for thing in (*things, *_alive())]
-        records = [("a log record", text) for text in self._keeper.texts]
         found = [
             f"secret {number} is in {where}"
-            for where, text in (*texts, *records)
+            for where, text in (map(_shown, things) if things else self._everything())
             for number in sorted({n for needle, n in self._needles.items() if needle in text})
         ]
         if found:
             raise AssertionError("; ".join(dict.fromkeys(found)))
+
+    def _everything(self) -> Iterator[tuple[str, str]]:
+        known = {id(error) for error in self._before}
+        yield from (("a log record", text) for text in self._keeper.texts)
+        yield from (_shown(thing) for thing in _alive() if id(thing) not in known)
 
 
 class _Keeper(logging.Handler):
@@ -102,36 +113,39 @@ class _Keeper(logging.Handler):
 
 def _alive() -> Iterator[object]:
     """Find what is alive of this library, and every exception."""
-    for thing in gc.get_objects():
-        module = getattr(type(thing), "__module__", None)
-        if isinstance(thing, BaseException) or (
-            isinstance(module, str)
-            and module.startswith(_PACKAGE)
-            and not module.startswith(_KNOWING)
-        ):
+    wanted: dict[type, bool] = {}
+    for thing in cast("list[object]", gc.get_objects()):
+        kind = type(thing)
+        if kind not in wanted:
+            # Not isinstance, which wakes what pretends to be something else.
+            wanted[kind] = issubclass(kind, BaseException) or _is_ours(kind.__module__)
+        if wanted[kind]:
             yield thing
 
 
-def _name(thing: object) -> str:
+def _is_ours(module: object) -> bool:
+    return (
+        isinstance(module, str) and module.startswith(_PACKAGE) and not module.startswith(_KNOWING)
+    )
+
+
+def _shown(thing: object) -> tuple[str, str]:
+    """Say what a thing is, and what others see of it."""
     kind = type(thing).__name__
-    return f"an error ({kind})" if isinstance(thing, BaseException) else f"the repr of a {kind}"
-
-
-def _text(thing: object) -> str:
     if isinstance(thing, str):
-        return thing
+        return "a text", thing
     if not isinstance(thing, BaseException):
-        return repr(thing)
-    shown = traceback.format_exception(thing)
-    return "\n".join([repr(thing), repr(thing.args), *shown, *_variables(thing)])
+        return f"the repr of a {kind}", repr(thing)
+    # Without the lines of source, where a test may well have written what it plants.
+    parts = [repr(thing), repr(thing.args), *traceback.format_exception_only(thing)]
+    return f"an error ({kind})", "\n".join([*parts, *_variables(thing)])
 
 
 def _variables(error: BaseException) -> Iterator[str]:
     """Show what error trackers do: the variables of the library's frames."""
     step = error.__traceback__
     while step is not None:
-        name = step.tb_frame.f_globals.get("__name__", "")
-        if name.startswith(_PACKAGE) and not name.startswith(_KNOWING):
+        if _is_ours(step.tb_frame.f_globals.get("__name__")):
             yield repr(step.tb_frame.f_locals)
         step = step.tb_next
 

@@ -6,7 +6,7 @@ import selectors
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import TypeVar, TypeVarTuple, Unpack
+from typing import TypeVar, TypeVarTuple
 
 from anyio import CapacityLimiter
 from anyio.to_thread import current_default_thread_limiter
@@ -17,8 +17,6 @@ from identomat_async.testing._idle import Idle, Time, wait_for
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-# Real seconds after which a test that waits for itself is told so.
-_STALL = 5.0
 _STALLED = (
     "time stands still and everybody waits for it to pass: await identomat_clock.advance(seconds) "
     "beside what waits, or let waits be over at once with identomat_clock.jump()"
@@ -42,6 +40,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(_IdleSelector(self))
 
     @property
+    def patience(self) -> float:
+        """The real seconds after which a test that waits for itself is told so."""
+        return self._idle.clock.patience
+
+    @property
     def native_token(self) -> object:
         """What anyio knows this loop by."""
         return self
@@ -62,8 +65,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._leave(self)
         super().close()
 
-    def run_in_executor(  # type: ignore[override]  # typeshed lets it be a coroutine function
-        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
         """Call a function in a thread."""
         future = super().run_in_executor(executor, func, *args)
@@ -100,7 +103,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 done.set()
 
         asyncio.run_coroutine_threadsafe(wait(), self)
-        wait_for(done)
+        wait_for(done, self.patience)
 
     def rest(self, timeout: float | None) -> float | None:
         """
@@ -114,8 +117,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """
         due = math.inf if timeout is None else self.time() + timeout
         rest = self._idle.rest(due)
-        stalls = rest is None and due < math.inf and self._idle.clock.stands
-        return _STALL if stalls else rest
+        if rest is None and due < math.inf and self._idle.clock.stands:
+            return self.patience
+        return rest
 
     async def _learn_limiter(self) -> None:
         # Only a task can ask for it.
@@ -145,7 +149,7 @@ class _IdleSelector(selectors.DefaultSelector):
             return []
         ready = super().select(rest)
         # The loop's own pipe is always there, other files only where there is real work.
-        if not ready and rest == _STALL and len(self.get_map()) == 1:
+        if not ready and rest == self._loop.patience and len(self.get_map()) == 1:
             raise ConfigurationError(_STALLED)
         return ready
 

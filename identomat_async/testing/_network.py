@@ -4,7 +4,7 @@ import sys
 from functools import lru_cache
 from ipaddress import ip_address
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 _CONNECTING = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _ASKING = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyname_ex"})
@@ -67,7 +67,8 @@ class NetworkGuard:
 
 @lru_cache(maxsize=1)
 def _hook_once() -> None:
-    # Nothing can take it away again.
+    # Nothing can take it away again. Debuggers see into it only if it says so.
+    vars(_hook)["__cantrace__"] = True
     sys.addaudithook(_hook)
 
 
@@ -83,7 +84,7 @@ def _host_of(event: str, arguments: tuple[object, ...]) -> str | None:
     if event in _CONNECTING:
         address = arguments[1]
         # A path is a text of its own; a sendmsg on a connected socket has no address.
-        first = next(iter(address), None) if isinstance(address, tuple) else None
+        first = cast("tuple[object, ...]", address)[0] if isinstance(address, tuple) else None
     else:
         first = arguments[0] if event in _ASKING else None
     if isinstance(first, bytes):

@@ -1,6 +1,7 @@
 """A clock for trio that somebody else moves."""
 
 import threading
+from collections.abc import Callable
 
 import trio
 from trio.abc import Clock
@@ -45,13 +46,7 @@ class TrioClock(Clock):
 
     def wake(self) -> bool:
         """Look at the clock again; False if this is not running."""
-        if self._token is None:
-            return False
-        try:
-            self._token.run_sync_soon(_nothing)
-        except trio.RunFinishedError:
-            return False
-        return True
+        return self._run_soon(_nothing)
 
     async def settled(self, moment: float) -> None:
         """Wait until everything that is due by *moment* has been done."""
@@ -74,9 +69,17 @@ class TrioClock(Clock):
             finally:
                 done.set()
 
-        assert self._token is not None
-        self._token.run_sync_soon(spawn_system_task, wait)
-        wait_for(done)
+        if self._run_soon(lambda: spawn_system_task(wait)):
+            wait_for(done, self._idle.clock.patience)
+
+    def _run_soon(self, act: Callable[[], object]) -> bool:
+        if self._token is None:
+            return False
+        try:
+            self._token.run_sync_soon(act)
+        except trio.RunFinishedError:
+            return False
+        return True
 
 
 def _count_threads() -> int:

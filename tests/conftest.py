@@ -1,24 +1,21 @@
 """Both backends, on time that jumps instead of passing."""
 
-import asyncio
 import copy
 import json
-import selectors
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import anyio
 import hypothesis
 import pytest
 from tenacity import wait_exponential
 from tenacity.wait import wait_base
-from trio.testing import MockClock
 
 from identomat_async import IdentomatClient, RateBudget, SessionResult, SessionStatus
 from identomat_async._home import Home
 from identomat_async._pause import Pause
 from identomat_async.events import Event
+from identomat_async.testing import VirtualClock
 
 # How long an example takes says something of the machine, and nothing of the code.
 hypothesis.settings.register_profile(
@@ -56,34 +53,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop that jumps to its next timer; no time passes otherwise."""
-
-    def __init__(self) -> None:
-        self.skipped = 1000.0
-        super().__init__(_JumpingSelector(self))
-
-    def time(self) -> float:
-        return self.skipped
-
-
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[valid-type,misc]
-    def __init__(self, loop: JumpingLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        ready: list[Any] = super().select(None if timeout is None else 0)
-        if not ready and timeout:
-            self._loop.skipped += timeout
-        return ready
+@pytest.fixture
+def virtual_clock() -> VirtualClock:
+    """Time that never lets anybody wait."""
+    clock = VirtualClock()
+    clock.jump()
+    return clock
 
 
 @pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
-    if request.param == "asyncio":
-        return "asyncio", {"loop_factory": JumpingLoop}
-    return "trio", {"clock": MockClock(autojump_threshold=0)}
+def anyio_backend(
+    request: pytest.FixtureRequest, virtual_clock: VirtualClock
+) -> tuple[str, dict[str, object]]:
+    return request.param, virtual_clock.backend_options(request.param)
 
 
 @pytest.fixture(params=["asyncio", "trio"])

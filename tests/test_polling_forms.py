@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio
 import pytest
-import trio
 from anyio.lowlevel import checkpoint
 from tenacity import wait_fixed
 
@@ -355,17 +354,7 @@ async def test_a_cancel_between_two_outcomes_loses_none(source):
     assert Counter(outcomes) == Counter(names(60))
 
 
-def stall(backend: str, span: float) -> None:
-    """Have the event loop be late."""
-    if backend == "trio":
-        trio.lowlevel.current_clock().jump(span)
-    else:
-        asyncio.get_running_loop().skipped += span
-
-
-async def test_leaving_in_the_very_moment_a_session_is_due_loses_nothing(
-    source, anyio_backend_name
-):
+async def test_leaving_in_the_very_moment_a_session_is_due_loses_nothing(source, virtual_clock):
     budget = RateBudget(None, max_in_flight=5)
     source.says("one", "in_progress")
     poller = ResultPoller(source, rate=budget, deadline=None)
@@ -376,7 +365,7 @@ async def test_leaving_in_the_very_moment_a_session_is_due_loses_nothing(
             async with poller:
                 await anyio.sleep(60)
                 poller.nudge("one")
-                stall(anyio_backend_name, 0.1)
+                virtual_clock.stall(0.1)
                 scope.cancel()
                 await anyio.sleep(1)
     source.says("one", "approved")

@@ -88,6 +88,15 @@ async def advance(clock: VirtualClock, span: float) -> None:
     await clock.advance(span)
 
 
+async def test_a_span_passes_once_however_often_it_is_awaited(clock: VirtualClock) -> None:
+    begun = clock.now()
+    passing = clock.advance(5)
+    await passing
+    await passing
+
+    assert clock.now() - begun == 5
+
+
 async def test_no_time_passes_unless_it_is_let(clock: VirtualClock) -> None:
     begun = clock.now()
     for _ in range(100):
@@ -109,6 +118,17 @@ async def test_a_jump_ends_every_wait_at_once_and_nothing_after_it(clock: Virtua
     with anyio.move_on_after(3):
         await clock.advance(2)
         assert clock.now() - begun == 86400 * 3 + 7
+
+
+async def test_after_a_stall_everything_is_late(clock: VirtualClock) -> None:
+    notes: list[float] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(note_at, clock, notes, 1, 5, 90)
+        await clock.advance(0.5)
+        clock.stall(60)
+        await clock.advance(1)
+        assert notes == [60.5, 60.5]
+        await clock.advance(30)
 
 
 async def test_it_can_be_advanced_while_it_jumps(clock: VirtualClock) -> None:
@@ -149,6 +169,24 @@ def test_one_that_never_rests_is_not_waited_for(clock: VirtualClock, backend: st
         with pytest.raises(ConfigurationError, match="has not come to rest"):
             clock.advance(5)
         future.cancel()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_one_that_has_ended_is_not_waited_for(clock: VirtualClock, backend: str) -> None:
+    options = clock.backend_options(backend)
+    clock.advance(1)
+    anyio.run(anyio.sleep, 0, backend=backend, backend_options=options)
+    clock.advance(1)
+
+    assert clock.now() == 1002
+
+
+def test_nor_is_one_that_ends_meanwhile(clock: VirtualClock) -> None:
+    options = clock.backend_options("trio")
+    anyio.run(anyio.sleep, 0, backend="trio", backend_options=options)
+
+    assert options["clock"].wake() is False
+    options["clock"].settle(clock.now() + 1)
 
 
 def test_without_an_event_loop_time_simply_passes(clock: VirtualClock) -> None:

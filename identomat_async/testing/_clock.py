@@ -115,6 +115,24 @@ class VirtualClock:
         self._wake()
         return Jumping(self._halt)
 
+    def stall(self, span: Seconds) -> None:
+        """
+        Let time pass while nothing is done, as on a machine that is late.
+
+        What is due in the span is done afterwards, all at once and too late.
+
+        Args:
+            span: How much time, in seconds or as a timedelta.
+
+        Raises:
+            ConfigurationError: *span* is none.
+        """
+        length = seconds(span, name="span")
+        with self._lock:
+            self._now += length
+            self._until = max(self._until, self._now)
+        self._wake()
+
     def new_event_loop(self) -> VirtualLoop:
         """Make an asyncio event loop on this clock; a ``loop_factory`` as others take it."""
         loop = VirtualLoop(self, self._followers.discard)

@@ -169,10 +169,9 @@ def step(
             return settled(_answered(state, answer, now), answer, now)
         return confirming(state, status, now)
     known = _answered(state, answer, now)
-    if status is MANUAL_CHECK and known.reviewed is None:
-        # It changes how often the session is looked at, and until when.
-        return confirming(state, status, now)
-    if not is_over(known.ends_at, now):
+    # A review changes how often the session is looked at, and until when.
+    is_rumour = status is MANUAL_CHECK and known.reviewed is None
+    if not is_rumour and not is_over(known.ends_at, now):
         return _pending(known, status, policy, now, load)
     if isinstance(answer, SessionResult):
         return deadline_passed(known, now)

@@ -1,7 +1,10 @@
-"""Where the words go: a terminal, or a file or pipe that takes plain text only."""
+"""Where the words go: data to stdout, words for people to stderr, control codes to terminals."""
 
+import json
+import sys
 from typing import TextIO
 
+import typer
 from rich.console import Console
 
 
@@ -14,3 +17,30 @@ def console_for(file: TextIO) -> Console:
 def is_lively(console: Console) -> bool:
     """Tell whether lines on it can be drawn again."""
     return console.is_terminal and not console.is_dumb_terminal
+
+
+def say(text: str) -> None:
+    """Tell a person something, on stderr."""
+    typer.echo(text, err=True)
+
+
+def fail(text: str) -> None:
+    """Say in one line what went wrong, on stderr."""
+    say(f"identomat: {plain(text)}")
+
+
+def put_json(document: object) -> None:
+    """Write one line of JSON to stdout, in ASCII: nothing in it can control a terminal."""
+    typer.echo(json.dumps(document, default=str))
+
+
+def is_piped() -> bool:
+    """Tell whether stdout is read by a program."""
+    return not sys.stdout.isatty()
+
+
+def plain(text: str) -> str:
+    """Return *text* in one line, without what could control a terminal."""
+    return "".join(
+        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(text.split())
+    )

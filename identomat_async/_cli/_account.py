@@ -3,14 +3,13 @@
 import os
 import ssl
 from pathlib import Path
-from typing import Annotated, TypeAlias, Unpack
+from typing import Annotated, TypeAlias
 
 import attrs
 import typer
 
 from identomat_async import IdentomatClient
 from identomat_async._wire._protocol import DEFAULT_BASE_URL
-from identomat_async._wire._setup import ClientOptions
 from identomat_async.errors import ConfigurationError
 
 KEY = "IDENTOMAT_COMPANY_KEY"
@@ -96,9 +95,13 @@ class Account:
             raise ConfigurationError(f"{self.ca_file} holds no certificate in PEM") from None
         return context
 
-    def client(self, **keywords: Unpack[ClientOptions]) -> IdentomatClient:
+    def client(self, *, rate: float | None = None, timeout: float = 15.0) -> IdentomatClient:
         """
         Make the client.
+
+        Args:
+            rate: The most requests per second, None for no ceiling.
+            timeout: Seconds for one request.
 
         Raises:
             ConfigurationError: The key is missing, or something cannot work.
@@ -108,7 +111,8 @@ class Account:
             secret_key=_text_of(self.secret_file) or os.environ.get(SECRET) or None,
             base_url=self.address,
             ssl_context=self.trust(),
-            **keywords,
+            rate=rate,
+            timeout=timeout,
         )
 
 

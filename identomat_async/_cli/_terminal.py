@@ -4,7 +4,6 @@ import json
 import sys
 from typing import TextIO
 
-import typer
 from rich.console import Console
 
 
@@ -19,9 +18,17 @@ def is_lively(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
+def put(text: str) -> None:
+    """Write a line of data to stdout, at once."""
+    # By `sys.stdout` as it is now: what is drawn on a terminal takes its place.
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def say(text: str) -> None:
     """Tell a person something, on stderr."""
-    typer.echo(text, err=True)
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def fail(text: str) -> None:
@@ -31,7 +38,7 @@ def fail(text: str) -> None:
 
 def put_json(document: object) -> None:
     """Write one line of JSON to stdout, in ASCII: nothing in it can control a terminal."""
-    typer.echo(json.dumps(document, default=str))
+    put(json.dumps(document, default=str))
 
 
 def is_piped() -> bool:

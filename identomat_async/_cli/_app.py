@@ -36,6 +36,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
 
 # A traceback of typer's own would show the values of local variables.
 app = typer.Typer(
+    name="identomat",
     cls=Commands,
     epilog=f"Exit codes; of several sessions the highest counts.\n\n{as_markdown()}",
     pretty_exceptions_enable=False,

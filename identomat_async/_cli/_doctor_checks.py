@@ -25,7 +25,8 @@ _CLOCK_NOTED = 5.0
 _CLOCK_WRONG = 60.0
 _DAY = 86400.0
 _SOON = 14 * _DAY
-_EXPIRED, _SELF_SIGNED, _UNKNOWN_ISSUERS, _OTHER_NAME = 10, 18, (19, 20, 21), 62
+# As OpenSSL counts them.
+_EXPIRED, _UNKNOWN_ISSUERS, _OTHER_NAMES = 10, (18, 19, 20, 21), (62, 64)
 _OPEN_TO_OTHERS = 0o077
 
 
@@ -108,13 +109,13 @@ def said_of_tls(error: OSError) -> Check:
             "the certificate has ended",
             "check this machine's date; if it is right, the service has to renew",
         )
-    if code == _OTHER_NAME:
+    if code in _OTHER_NAMES:
         return Check.wrong(
             "TLS",
             "the certificate is for another name",
             "check the host in the base URL; something on the way may answer in its place",
         )
-    if code == _SELF_SIGNED or code in _UNKNOWN_ISSUERS:
+    if code in _UNKNOWN_ISSUERS:
         return Check.wrong(
             "TLS",
             "nobody we trust has signed the certificate",

@@ -49,7 +49,7 @@ def check_line(address: Address, trust: ssl.SSLContext | None, *, timeout: float
         checks.append(_resolve(address))
         line, connected = _connect(address, timeout)
         checks.append(connected)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         return [*checks, _unreachable(address, error)]
     with closing(line):
         if address.is_tls:
@@ -78,8 +78,9 @@ def _connect(address: Address, timeout: float) -> tuple[socket.socket, Check]:
     return line, Check.fine("connection", f"{address} accepts after {took:.0f} ms")
 
 
-def _unreachable(address: Address, error: OSError) -> Check:
-    if isinstance(error, socket.gaierror):
+def _unreachable(address: Address, error: OSError | UnicodeError) -> Check:
+    # The latter for what cannot even be asked for, such as a label of 64 letters.
+    if isinstance(error, socket.gaierror | UnicodeError):
         return Check.wrong(
             "name",
             f"nobody knows {address.host}",

@@ -20,7 +20,7 @@ class Commands(TyperGroup):
             code = super().main(*args, **keywords | {"standalone_mode": False})
         except typer.TyperException as error:
             # Words of the command line's own, without a box and a usage around them.
-            fail(error.format_message() + hint_of(error))
+            fail(f"{error.format_message().rstrip('.')}.{hint_of(error)}")
             code = error.exit_code
         except typer.Abort:
             code = Exit.FAULT

@@ -26,9 +26,6 @@ TokenFile: TypeAlias = Annotated[
     typer.Option(
         "--file",
         "-f",
-        exists=True,
-        dir_okay=False,
-        allow_dash=True,
         help="A file with a token per line, a reference after it if you like; or JSON lines.",
     ),
 ]

@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -98,48 +98,68 @@ def one_token(token: str) -> str:
     return item.token
 
 
-def sources_of(tokens: Sequence[str], file: Path | None) -> tuple[list[str], list[BinaryIO]]:
+def sources_of(tokens: Sequence[str], file: Path | None) -> tuple[list[str], list[Path]]:
     """
-    Return the tokens that were named, and what else to read them from.
+    Return the tokens that were named, and which files to read more from; ``-`` is stdin.
 
     Without any, stdin is read unless somebody sits at it.
 
     Raises:
         ConfigurationError: No tokens were named at all, or one cannot be one.
-        OSError: The file cannot be opened.
     """
     named = [checked_token(token) for token in tokens if token != _PIPE]
-    files: list[BinaryIO] = []
-    if file is not None and str(file) != _PIPE:
-        files.append(file.open("rb", buffering=0))
-    if _PIPE in tokens or str(file) == _PIPE or not (named or files):
-        if not (_PIPE in tokens or str(file) == _PIPE) and sys.stdin.isatty():
+    files = [] if file is None else [file]
+    if _PIPE in tokens and Path(_PIPE) not in files:
+        files.append(Path(_PIPE))
+    if not named and not files:
+        if sys.stdin.isatty():
             raise ConfigurationError("which sessions? Give tokens, a file with --file, or a pipe")
-        # Unbuffered: what a buffer holds could not be waited for.
-        files.append(cast("BinaryIO", getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)))
+        files.append(Path(_PIPE))
     return named, files
+
+
+@contextmanager
+def opened(file: Path) -> Generator[BinaryIO]:
+    """
+    Open a file, or stdin, unbuffered: what a buffer holds could not be waited for.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    if file == Path(_PIPE):
+        yield cast("BinaryIO", getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
+    else:
+        with file.open("rb", buffering=0) as raw:
+            yield cast("BinaryIO", raw)
 
 
 def named_items(tokens: Sequence[str], file: Path | None) -> list[Item]:
     """
-    Return all the sessions that are meant, when there is no hurry.
+    Return all the sessions that are meant, each once, when there is no hurry.
 
     Raises:
         ConfigurationError: There are none, or one is wrong.
         OSError: A file cannot be read.
     """
     named, files = sources_of(tokens, file)
-    lines = [line for each in files for line in each.read().decode(errors="replace").splitlines()]
     items = [Item(token=token) for token in named]
+    for each in files:
+        items += _items_in(each)
+    if not items:
+        raise ConfigurationError("no session was named")
+    return list({item.token: item for item in items}.values())
+
+
+def _items_in(file: Path) -> Iterator[Item]:
+    with opened(file) as raw:
+        lines = raw.read().decode(errors="replace").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             item = parse_line(line)
         except ConfigurationError as error:
             raise ConfigurationError(f"line {number}: {error}") from None
-        items += [] if item is None else [item]
-    if not items:
-        raise ConfigurationError("no session was named")
-    return list({item.token: item for item in items}.values())
+        if item is not None:
+            yield item
 
 
 @attrs.define(eq=False)
@@ -154,7 +174,7 @@ class Reading:
     """
 
     named: Sequence[str]
-    files: Sequence[BinaryIO]
+    files: Sequence[Path]
     wrong: list[str] = attrs.field(factory=list[str])
 
     async def batches(self) -> AsyncIterator[list[Item]]:
@@ -163,11 +183,12 @@ class Reading:
             yield [Item(token=token) for token in self.named]
         for file in self.files:
             number = 0
-            async for lines in lines_of(file):
-                items = self._items(lines, number)
-                number += len(lines)
-                if items:
-                    yield items
+            with opened(file) as raw:
+                async for lines in lines_of(raw):
+                    items = self._items(lines, number)
+                    number += len(lines)
+                    if items:
+                        yield items
 
     def _items(self, lines: Iterable[bytes], before: int) -> list[Item]:
         items: list[Item] = []

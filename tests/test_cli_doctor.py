@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from identomat_async import errors
+from identomat_async._cli._doctor import _failure_of
 from identomat_async._cli._doctor_checks import (
     check_account,
     check_clock,
@@ -262,7 +263,7 @@ def test_a_port_that_is_silent_is_said() -> None:
         port = listener.getsockname()[1]
         full = [socket.socket() for _ in range(3)]
         for line in full:
-            line.setblocking(False)
+            line.settimeout(0)
             line.connect_ex(("127.0.0.1", port))
 
         check = check_line(Address.of(f"http://127.0.0.1:{port}"), None, timeout=0.05)[-1]
@@ -330,6 +331,10 @@ def test_there_is_advice_for_every_error(kind: Callable[[str], errors.IdentomatE
     assert (check.fix is None) is (kind is errors.SessionNotFoundError)
 
 
-def test_a_service_that_knows_everybody_is_noted() -> None:
+async def test_a_service_that_knows_everybody_is_noted() -> None:
+    async def know(token: str) -> str:
+        return token
+
+    assert await _failure_of(know, "a") is None
     assert check_account(None).verdict == "note"
     assert check_signature(is_signed=True, is_proved=True).verdict == "fine"

@@ -210,6 +210,14 @@ def test_one_that_cannot_be_deleted_does_not_stop_the_others(place: Place) -> No
     assert place.sandbox.truth(right).deleted
 
 
+def test_a_key_that_is_refused_ends_it(place: Place) -> None:
+    with serving(company_key="another-key") as other:
+        done = other.run("delete", "-y", "a", "b")
+
+    assert done.exit_code == 9
+    assert other.sandbox.requests["delete"] == 1
+
+
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1)])
 def test_on_a_terminal_delete_asks(place: Place, answer: str, code: int) -> None:
     token, other = planted(place, "approved"), planted(place, "approved")
@@ -220,6 +228,16 @@ def test_on_a_terminal_delete_asks(place: Place, answer: str, code: int) -> None
     assert done == code
     assert ("this session" if answer == "y" else "these 2 sessions") in screen
     assert place.sandbox.truth(token).deleted is (answer == "y")
+
+
+def test_who_walks_away_from_the_question_has_said_no(place: Place) -> None:
+    token = planted(place, "approved")
+
+    code, screen = screen_of(place, "delete", token, typed="\x04")
+
+    assert code == 1
+    assert "Traceback" not in screen
+    assert not place.sandbox.truth(token).deleted
 
 
 # media

@@ -1,7 +1,7 @@
 """The command `identomat begin`."""
 
 import json as codec
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -72,10 +72,12 @@ def begin(
     )
     given = {} if flags is None else _object_in(flags)
     given |= dict(map(parse_flag, flag or ()))
-    begun = anyio.run(
+    show = _show_json if json else _show_address if url else _show_token
+    anyio.run(
         partial(
-            _begin,
+            _perform,
             account,
+            show,
             flags=given or None,
             steps=None if steps is None else _list_in(steps),
             config_id=config_id,
@@ -83,32 +85,42 @@ def begin(
             reference=reference,
         )
     )
-    if json:
-        put_json(attrs.asdict(begun))
-    else:
-        put(begun.url if url else begun.token)
-        if not url:
-            say(f"Send the person to {begun.url}")
 
 
-async def _begin(
+def _show_json(begun: Begun) -> None:
+    put_json(attrs.asdict(begun))
+
+
+def _show_address(begun: Begun) -> None:
+    put(begun.url)
+
+
+def _show_token(begun: Begun) -> None:
+    put(begun.token)
+    say(f"Send the person to {begun.url}")
+
+
+async def _perform(
     account: Account,
+    show: Callable[[Begun], None],
     *,
     flags: Mapping[str, object] | None,
     steps: list[Mapping[str, object]] | None,
     config_id: str | None,
     parent: str | None,
     reference: str | None,
-) -> Begun:
+) -> None:
     async with account.client() as client:
         begun = _now()
         token = await client.begin(flags, steps=steps, config_id=config_id, parent_session=parent)
-        return Begun(
-            token=token,
-            token_hash=client.token_hash(token),
-            url=client.widget_url(token),
-            begun=begun,
-            reference=reference,
+        show(
+            Begun(
+                token=token,
+                token_hash=client.token_hash(token),
+                url=client.widget_url(token),
+                begun=begun,
+                reference=reference,
+            )
         )
 
 

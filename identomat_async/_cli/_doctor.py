@@ -64,34 +64,40 @@ def doctor(
     account = Account(
         key_file=key_file, secret_file=secret_file, base_url=base_url, ca_file=ca_file
     )
-    checks = examine(account, begin=begin, timeout=timeout)
+    raise typer.Exit(
+        anyio.run(partial(_perform, account, begin=begin, patience=timeout, json=json))
+    )
+
+
+async def _perform(account: Account, *, begin: bool, patience: float, json: bool) -> Exit:
+    checks = await examine(account, begin=begin, patience=patience)
     is_well = all(check.verdict != "wrong" for check in checks)
     if json:
         put_json({"ok": is_well, "checks": [attrs.asdict(check) for check in checks]})
     else:
         console_for(sys.stdout).print(as_table(checks))
-    raise typer.Exit(Exit.FINE if is_well else Exit.FAULT)
+    return Exit.FINE if is_well else Exit.FAULT
 
 
-def examine(account: Account, *, begin: bool, timeout: float) -> list[Check]:
+async def examine(account: Account, *, begin: bool, patience: float) -> list[Check]:
     """Look at one thing after the other, as far as it makes sense."""
     checks = [_versions(), *_files(account)]
     address: Address | None = None
     try:
         address = Address.of(checked_base_url(account.address))
         trust = account.trust()
-        client = account.client(timeout=timeout)
+        client = account.client(timeout=patience)
     except (ConfigurationError, OSError) as error:
         fix = "correct it; `identomat doctor --help` names the options and variables"
         checks.append(Check.wrong("configuration", str(error), fix))
         if address is None or account.ca_file is not None:
             return checks
-        return [*checks, *check_line(address, None, timeout=timeout)]
+        return [*checks, *check_line(address, None, timeout=patience)]
     checks.append(Check.fine("configuration", _configured(account)))
-    line = check_line(address, trust, timeout=timeout)
+    line = check_line(address, trust, timeout=patience)
     checks += line
     if line[-1].name == "clock":
-        checks += anyio.run(partial(_ask, client, is_signed=account.is_signed, begin=begin))
+        checks += await _ask(client, is_signed=account.is_signed, begin=begin)
     return checks
 
 

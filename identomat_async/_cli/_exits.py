@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from identomat_async import (
     DeadlinePassed,
     Outcome,
-    PollFailed,
     SessionGone,
     SessionStatus,
     Settled,
@@ -81,7 +80,7 @@ def of_outcome(outcome: Outcome) -> Exit:
             return Exit.OPEN
         case SessionGone():
             return Exit.GONE
-        case PollFailed():
+        case _:
             # Invalid for good, or no answer that could be read.
             return Exit.FAILED if outcome.last_error is None else of_error(outcome.last_error)
 

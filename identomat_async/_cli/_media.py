@@ -63,32 +63,41 @@ def media(
             raise ConfigurationError("an image does not belong on a terminal: send it to a file")
         if json:
             raise ConfigurationError("--json and -o - would both write to stdout")
-    found = anyio.run(
-        partial(_save, account, one_token(token), tuple(kinds or Media), into=into, output=output)
-    )
-    missing = [kind.value for kind in kinds or () if kind not in found]
-    for kind, path in found.items():
-        if json:
-            put_json({"media": kind.value, "path": str(path), "bytes": path.stat().st_size})
-        elif path != Path("-"):
-            put(str(path))
-    if missing or not found:
-        say(f"The session has no {', '.join(missing) or 'images'}")
-        raise typer.Exit(Exit.GONE)
+    perform = partial(_perform, account, one_token(token), kinds or [], into=into, output=output)
+    raise typer.Exit(anyio.run(partial(perform, json=json)))
 
 
-async def _save(
-    account: Account, token: str, kinds: tuple[Media, ...], *, into: Path, output: Path | None
-) -> dict[Media, Path]:
-    found: dict[Media, Path] = {}
+async def _perform(
+    account: Account,
+    token: str,
+    kinds: list[Media],
+    *,
+    into: Path,
+    output: Path | None,
+    json: bool,
+) -> Exit:
+    found: list[Media] = []
     async with account.client() as client:
-        for kind in kinds:
+        for kind in kinds or Media:
             path = output or into / f"{client.token_hash(token)}-{kind}"
             try:
-                found[kind] = await _save_one(client, token, kind, path, named=output is not None)
+                saved = await _save_one(client, token, kind, path, named=output is not None)
             except MediaNotFoundError:
                 continue
-    return found
+            found.append(kind)
+            _tell(kind, saved, json=json)
+    missing = [kind.value for kind in kinds if kind not in found]
+    if missing or not found:
+        say(f"The session has no {', '.join(missing) or 'images'}")
+        return Exit.GONE
+    return Exit.FINE
+
+
+def _tell(kind: Media, path: Path, *, json: bool) -> None:
+    if json:
+        put_json({"media": kind.value, "path": str(path), "bytes": path.stat().st_size})
+    elif path != Path("-"):
+        put(str(path))
 
 
 async def _save_one(

@@ -1,11 +1,13 @@
 """The command `identomat result`, and how a session that was read is shown."""
 
 import sys
+from functools import partial
 
 import anyio
 import typer
 
 from identomat_async._cli._account import Account, BaseUrl, CaFile, KeyFile, SecretFile
+from identomat_async._cli._exits import Exit
 from identomat_async._cli._options import AsJson, ShowPersonal, Token
 from identomat_async._cli._terminal import console_for, put, put_json, say
 from identomat_async._cli._tokens import one_token
@@ -26,9 +28,8 @@ def result(
     account = Account(
         key_file=key_file, secret_file=secret_file, base_url=base_url, ca_file=ca_file
     )
-    told = anyio.run(_read, account, one_token(token))
-    show(told, json=json, show_personal=show_personal)
-    raise typer.Exit(told.code)
+    perform = partial(_perform, account, one_token(token), json=json, show_personal=show_personal)
+    raise typer.Exit(anyio.run(perform))
 
 
 def show(told: Told, *, json: bool, show_personal: bool) -> None:
@@ -44,7 +45,9 @@ def show(told: Told, *, json: bool, show_personal: bool) -> None:
             say(HIDDEN)
 
 
-async def _read(account: Account, token: str) -> Told:
+async def _perform(account: Account, token: str, *, json: bool, show_personal: bool) -> Exit:
     async with account.client() as client:
         document = await client.result(token)
-        return of_result(document, token=token, token_hash=client.token_hash(token))
+        told = of_result(document, token=token, token_hash=client.token_hash(token))
+    show(told, json=json, show_personal=show_personal)
+    return told.code

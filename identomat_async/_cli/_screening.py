@@ -1,6 +1,7 @@
 """The command `identomat screening`."""
 
 import sys
+from functools import partial
 from typing import Annotated
 
 import anyio
@@ -30,7 +31,12 @@ def screening(
         key_file=key_file, secret_file=secret_file, base_url=base_url, ca_file=ca_file
     )
     name = sys.stdin.readline().strip() if person_id == "-" else person_id
-    person = anyio.run(_read, account, name)
+    anyio.run(partial(_perform, account, name, json=json, show_personal=show_personal))
+
+
+async def _perform(account: Account, person_id: str, *, json: bool, show_personal: bool) -> None:
+    async with account.client() as client:
+        person = await client.screening_person(person_id)
     members = dict(person.raw) if show_personal else redacted(person)
     if json:
         put_json(members)
@@ -38,11 +44,6 @@ def screening(
     console_for(sys.stdout).print(as_table(members))
     if not show_personal:
         say(HIDDEN)
-
-
-async def _read(account: Account, person_id: str) -> ScreeningPerson:
-    async with account.client() as client:
-        return await client.screening_person(person_id)
 
 
 def redacted(person: ScreeningPerson) -> dict[str, object]:

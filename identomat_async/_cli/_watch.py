@@ -1,6 +1,7 @@
 """The commands `identomat watch` and `identomat wait`."""
 
 import sys
+from functools import partial
 from typing import Annotated
 
 import anyio
@@ -11,6 +12,7 @@ from identomat_async import Until
 from identomat_async._cli._account import Account, BaseUrl, CaFile, KeyFile, SecretFile
 from identomat_async._cli._board import Board
 from identomat_async._cli._durations import parse_span
+from identomat_async._cli._exits import Exit
 from identomat_async._cli._options import (
     AsJson,
     Deadline,
@@ -92,12 +94,14 @@ def watch(
         console=_lively_stderr(),
         show_personal=show_personal,
     )
-    if once:
-        _run(waiting, None)
-    else:
-        _run(waiting, Plan(until=until, deadline=deadline, review=review, rate=rate, age=age))
+    plan = Plan(until=until, deadline=deadline, review=review, rate=rate, age=age)
+    raise typer.Exit(anyio.run(_perform, waiting, None if once else plan))
+
+
+async def _perform(waiting: Waiting, plan: Plan | None) -> Exit:
+    await _wait_for_all(waiting, plan)
     say(f"{waiting.board.done} of {waiting.board.total}: {waiting.board.counts()}")
-    raise typer.Exit(waiting.board.code)
+    return waiting.board.code
 
 
 def wait(
@@ -121,29 +125,31 @@ def wait(
     account = Account(
         key_file=key_file, secret_file=secret_file, base_url=base_url, ca_file=ca_file
     )
-    told: list[Told] = []
     waiting = Waiting(
         client=account.client(),
         reading=Reading([one_token(token)], []),
         board=Board(),
-        tell=told.append,
+        tell=partial(show, json=json, show_personal=show_personal),
         console=_lively_stderr(),
         show_personal=show_personal,
     )
     plan = Plan(until=until, deadline=deadline, review=review, rate=_RATE)
-    _run(waiting, plan)
-    for each in told:
-        show(each, json=json, show_personal=show_personal)
-    raise typer.Exit(waiting.board.code)
+    raise typer.Exit(anyio.run(_wait, waiting, plan))
 
 
-def _run(waiting: Waiting, plan: Plan | None) -> None:
+async def _wait(waiting: Waiting, plan: Plan) -> Exit:
+    await _wait_for_all(waiting, plan)
+    return waiting.board.code
+
+
+async def _wait_for_all(waiting: Waiting, plan: Plan | None) -> None:
     try:
         if plan is None:
-            anyio.run(waiting.look_once)
+            await waiting.look_once()
         else:
-            anyio.run(waiting.watch, plan)
-    except (KeyboardInterrupt, IdentomatError):
+            await waiting.watch(plan)
+    except (anyio.get_cancelled_exc_class(), IdentomatError):
+        # By Ctrl-C, or since nobody will be let in any more.
         _tell_open(waiting)
         raise
 

@@ -68,14 +68,13 @@ def test_bad_usage_is_one_line(arguments: tuple[str, ...], said: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_shells_complete_commands_and_values(shell: str) -> None:
     def completed(typed: str) -> str:
         words = {"_TYPER_COMPLETE_ARGS": typed, "COMP_WORDS": typed}
         count = str(len(typed.split(" ")) - 1)
         return run_main(
             _IDENTOMAT_COMPLETE=f"complete_{shell}",
-            _TYPER_COMPLETE_FISH_ACTION="get-args",
             COMP_CWORD=count,
             **words,
         ).stdout

@@ -238,17 +238,17 @@ async def test_many_sessions_come_to_their_outcomes_and_a_file_is_read_in_one_go
     tmp_path: Path,
 ) -> None:
     sandbox, file = Sandbox(), tmp_path / "tokens"
-    for number in range(60):
+    for number in range(30):
         status = ("approved", "rejected", "abandoned")[number % 3]
         sandbox.plant(f"t{number}", Script.of(status, after=number))
-    file.write_text("".join(f"t{number}\n" for number in range(60)))
+    file.write_text("".join(f"t{number}\n" for number in range(30)))
     here, told = waiting(sandbox, Reading([], [file]))
 
     await here.watch(PLAN)
 
-    assert here.board.ended == {"APPROVED": 20, "REJECTED": 20, "deadline passed": 20}
+    assert here.board.ended == {"APPROVED": 10, "REJECTED": 10, "deadline passed": 10}
     assert here.board.code == Exit.OPEN
-    assert len(told) == 60
+    assert len(told) == 30
 
 
 async def test_a_few_are_looked_at_at_once_and_many_are_not() -> None:

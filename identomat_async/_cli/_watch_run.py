@@ -97,10 +97,16 @@ class Waiting:
     async def look_once(self) -> None:
         """Look at each session once."""
         give, take = anyio.create_memory_object_stream[Item](_AT_A_TIME)
+        refusals: list[AuthenticationError] = []
 
         async def work() -> None:
-            async for item in take:
-                self._end(await self._look(item))
+            # Several may be refused at the same time, and one of them is enough.
+            try:
+                async for item in take:
+                    self._end(await self._look(item))
+            except AuthenticationError as error:
+                refusals.append(error)
+                tasks.cancel_scope.cancel()
 
         async with self.client, take, task_group() as tasks:
             for _ in range(_AT_A_TIME):
@@ -110,6 +116,8 @@ class Waiting:
                     self._take_on(items)
                     for item in items:
                         await give.send(item)
+        for refusal in refusals[:1]:
+            raise refusal
 
     async def _feed(self, poller: ResultPoller, plan: Plan) -> None:
         async for items in self.reading.batches():

@@ -176,6 +176,17 @@ def test_wait_shows_the_result_and_says_the_status(place: Place) -> None:
     assert "the deadline passed" in late.stdout
 
 
+@pytest.mark.parametrize("command", [("wait",), ("watch", "--grace", "0")])
+def test_a_service_that_is_away_keeps_nobody_beyond_the_deadline(
+    place: Place, command: tuple[str, ...]
+) -> None:
+    done = place.run(*command, "a", "--json", "--deadline", "0", "--base-url", "http://127.0.0.1:9")
+
+    told = json.loads(done.stdout)
+    assert done.exit_code == told["exit_code"] == 8
+    assert (told["outcome"], told["error"]) == ("poll_failed", "ConnectionFailedError")
+
+
 # On a terminal
 
 

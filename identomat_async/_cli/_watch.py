@@ -32,6 +32,7 @@ from identomat_async.errors import IdentomatError
 
 # Nobody is done sooner, so this has the first looks come soon.
 _A_MINUTE = 60.0
+_AN_HOUR = 3600.0
 _HALF_AN_HOUR = 1800.0
 _THREE_DAYS = 3 * 86400.0
 _RATE = 50.0
@@ -55,6 +56,15 @@ def watch(
             help="How old the sessions are, unless they say.",
         ),
     ] = _A_MINUTE,
+    grace: Annotated[
+        float,
+        typer.Option(
+            parser=parse_span,
+            metavar="SPAN",
+            show_default="1h",
+            help="How long a session outlives its deadline while the service does not answer.",
+        ),
+    ] = _AN_HOUR,
     once: Annotated[
         bool, typer.Option("--once", help="Look at each session once, and do not wait.")
     ] = False,
@@ -94,7 +104,7 @@ def watch(
         console=_lively_stderr(),
         show_personal=show_personal,
     )
-    plan = Plan(until=until, deadline=deadline, review=review, rate=rate, age=age)
+    plan = Plan(until=until, deadline=deadline, review=review, rate=rate, grace=grace, age=age)
     raise typer.Exit(anyio.run(_perform, waiting, None if once else plan))
 
 

@@ -41,6 +41,7 @@ class Plan:
         deadline: Seconds that the person may take.
         review: Seconds that an operator may take.
         rate: The most requests per second.
+        grace: Seconds that a session outlives its deadline while nobody answers.
         age: How old a session is, in seconds, unless it is said.
     """
 
@@ -48,6 +49,7 @@ class Plan:
     deadline: float
     review: float
     rate: float
+    grace: float = 0.0
     age: float = 0.0
 
 
@@ -80,6 +82,7 @@ class Waiting:
             until=plan.until,
             deadline=plan.deadline,
             review=plan.review,
+            grace=plan.grace,
             rate=plan.rate,
         )
         async with self.client, poller, task_group() as tasks:

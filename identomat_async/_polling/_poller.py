@@ -26,6 +26,7 @@ from identomat_async._polling._person import wait_person
 from identomat_async._polling._source import HasSource
 from identomat_async._polling._step import PollPolicy
 from identomat_async._polling._tally import PollerStats
+from identomat_async._polling._view import WatchedSession, seen
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Observer
 
@@ -359,6 +360,11 @@ class ResultPoller:
     def stats(self) -> PollerStats:
         """Return how the poller stands."""
         return self._core.stats()
+
+    def session(self, token: str) -> WatchedSession | None:
+        """Return how one session stands here, None if it is neither watched nor awaited."""
+        entry = self._core.engine.roster.live.get(token)
+        return None if entry is None else seen(entry, self._core.engine.now())
 
 
 async def _unique(tokens: Iterable[str] | AsyncIterable[str]) -> list[str]:

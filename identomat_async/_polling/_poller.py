@@ -255,6 +255,7 @@ class ResultPoller:
         # One frame and no timer: a hundred thousand tasks may stand here.
         self._core.check()
         waiter = self._core.waits.join(token, deadline=deadline, until=until)
+        del token  # or whoever is cancelled here would show it
         try:
             while not waiter.is_over:
                 await self._core.waits.over(waiter)

@@ -215,6 +215,15 @@ def test_the_operators_time_counts_from_the_first_manual_check() -> None:
     assert pending(state, APPROVED, 1800.0).state.fresh
 
 
+@pytest.mark.parametrize(
+    "error", [AuthenticationError("no", status_code=401), SignatureError("forged")]
+)
+def test_what_is_wrong_with_the_account_ends_no_watch(error: Answer) -> None:
+    asked = pending(STATE, error, 100.0)
+
+    assert pending(asked.state, error, 1e6).state.failures == 2
+
+
 def test_a_kept_connection_moves_neither_schedule_nor_deadline() -> None:
     state = attrs.evolve(STATE, until=Until.DECIDED)
     asked = pending(state, REVIEW, 60.0)

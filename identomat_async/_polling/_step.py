@@ -332,8 +332,10 @@ def _is_given_up(state: PollState, policy: PollPolicy, now: float) -> bool:
 def _unanswered(
     state: PollState, error: IdentomatError, policy: PollPolicy, now: float, load: Load
 ) -> Step:
-    # While nobody answers, a verdict may be there that only cannot be read.
-    if _is_given_up(state, policy, now):
+    # While nobody answers, a verdict may be there that only cannot be read. What is wrong
+    # with the account ends no watch.
+    is_ours = isinstance(error, AuthenticationError | SignatureError)
+    if not is_ours and _is_given_up(state, policy, now):
         return PollFailed(**_facts(state, now))
     return _pending(state, error, policy, now, load)
 

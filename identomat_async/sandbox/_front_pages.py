@@ -4,11 +4,16 @@ import asyncio
 from http import HTTPStatus
 
 from identomat_async.sandbox._page import View
-from identomat_async.sandbox._page_sessions import TICK
+from identomat_async.sandbox._page_sessions import TICK, Live
 from identomat_async.sandbox._pages import Pages, Request
 
 
-async def show(pages: Pages, request: Request, writer: asyncio.StreamWriter) -> None:
+async def show(
+    pages: Pages,
+    request: Request,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
     """Answer one request; one that listens is told things until it has gone."""
     view = pages.answer(request)
     writer.write(_head(view))
@@ -16,12 +21,12 @@ async def show(pages: Pages, request: Request, writer: asyncio.StreamWriter) -> 
         writer.write(view.body)
     await writer.drain()
     if view.is_live:
-        await _tell(pages, request, writer)
+        await _tell(pages.live(request), reader, writer)
 
 
-async def _tell(pages: Pages, request: Request, writer: asyncio.StreamWriter) -> None:
-    live = pages.live(request)
-    while pages.is_open and not writer.is_closing():
+async def _tell(live: Live, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    # A front that stops cancels this.
+    while not reader.at_eof():
         writer.write(live.next())
         await writer.drain()
         await asyncio.sleep(TICK)

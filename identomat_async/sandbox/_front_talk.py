@@ -87,7 +87,7 @@ class Talk:
                 await self._say_nothing()
                 return
             if request.path in self._pages.paths:
-                await show(self._pages, request, self._writer)
+                await show(self._pages, request, self._reader, self._writer)
             elif not await self._follow(self._steps(call_of(request))):
                 return
 

@@ -223,6 +223,11 @@ class Sandbox:
         """
         Serve over real sockets, from a thread, for the length of a block.
 
+        A browser finds the widget there, at the address that a client's `widget_url`
+        returns, and all sessions at the server's `sessions_url`. From the moment that
+        somebody opens the widget of a session it goes as they decide, and no longer by its
+        script.
+
         Args:
             host: An address of this machine.
             port: The port; 0 takes a free one.

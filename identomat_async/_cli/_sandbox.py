@@ -6,12 +6,15 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from identomat_async._cli._terminal import console_for
 from identomat_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from identomat_async.sandbox import Life
 
 _SECRET = "IDENTOMAT_SECRET_KEY"  # noqa: S105  # the name of a variable
 _WARNING = (
@@ -51,6 +54,12 @@ def sandbox(
             help="up, down, down:silent, brownout:0.5, slow:2, flap:10, maintenance, key-revoked."
         ),
     ] = "up",
+    script: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A TOML file that tells how sessions go, in order."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same people and faults.")] = 0,
 ) -> None:
     """
@@ -60,14 +69,19 @@ def sandbox(
     `--mode` it fails as real services fail, by a seed, so that every run can be had again.
     """
     # The sandbox is an extra of its own, which other commands do without.
+    from identomat_async._cli._script_file import read_script  # noqa: PLC0415
     from identomat_async.sandbox import Front, Mode, Sandbox, random_life  # noqa: PLC0415
 
     secret, source = _secret(secret_file)
+    life: Life = partial(random_life, median=median, review=60.0)
     try:
         front = Front(faults=faults, seed=seed, kinds=kind or None, mode=Mode.of(mode))
+        play = None if script is None else read_script(script)
         local = Sandbox(
-            secret_key=secret, seed=seed, life=partial(random_life, median=median, review=60.0)
+            secret_key=secret, seed=seed, life=life if play is None else play.life(life)
         )
+        if play is not None:
+            play.plant(local)
         with local.serve(host=host, port=port, public=True, front=front) as server:
             # On this machine a client reaches it without TLS, if it asks for this machine.
             url = server.base_url.replace("//0.0.0.0:", "//127.0.0.1:").replace("[::]", "[::1]")

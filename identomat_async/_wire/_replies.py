@@ -49,7 +49,8 @@ _KEPT = (b"hit", b"stale", b"updating", b"revalidated")
 _TOKEN_MEMBERS = ("session_token", "sessionToken", "sessionId", "token")
 
 
-@attrs.frozen(kw_only=True)
+# Not frozen: one is made at every look, and that would take twice as long.
+@attrs.define(kw_only=True)
 class Reply:
     """
     A reply as it was received.

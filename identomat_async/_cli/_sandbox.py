@@ -84,8 +84,8 @@ def sandbox(
             play.plant(local)
         with local.serve(host=host, port=port, public=True, front=front) as server:
             # On this machine a client reaches it without TLS, if it asks for this machine.
-            url = server.base_url.replace("//0.0.0.0:", "//127.0.0.1:").replace("[::]", "[::1]")
-            _say(url, source, is_local=server.is_local)
+            url = _reached(server.base_url)
+            _say(url, _reached(server.sessions_url), source, is_local=server.is_local)
             _wait()
     except ConfigurationError as error:
         raise typer.BadParameter(str(error)) from None
@@ -103,7 +103,12 @@ def _secret(file: Path | None) -> tuple[str | None, str | None]:
     return secret, None if secret is None else f'"${_SECRET}"'
 
 
-def _say(base_url: str, source: str | None, *, is_local: bool) -> None:
+def _reached(url: str) -> str:
+    """Return where this machine finds what listens on all its addresses."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("[::]", "[::1]")
+
+
+def _say(base_url: str, sessions: str, source: str | None, *, is_local: bool) -> None:
     console = console_for(sys.stdout)
     console.print(f"export IDENTOMAT_BASE_URL={base_url}", soft_wrap=True)
     if source is not None:
@@ -111,6 +116,7 @@ def _say(base_url: str, source: str | None, *, is_local: bool) -> None:
     console.print("export IDENTOMAT_COMPANY_KEY=any-key-will-do")
     if not is_local:
         typer.echo(_WARNING, err=True)
+    typer.echo(f"All sessions, to see and to decide: {sessions}", err=True)
     typer.echo("Ctrl-C ends it.", err=True)
 
 

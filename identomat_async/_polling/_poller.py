@@ -196,8 +196,12 @@ class ResultPoller:
         checked_many(watches, of="tokens and watches")
         if isinstance(watches, AsyncIterable):
             async with aclosing(each_of(watches)) as each:
+                taken = 0
                 async for watch in each:
                     self._core.desk.watch_all([watch])
+                    taken += 1
+                    if not taken % _BATCH:
+                        await checkpoint()
             return
         remaining = iter(watches)
         try:

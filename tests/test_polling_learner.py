@@ -11,9 +11,10 @@ from identomat_async._polling._entry import Entry
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._learner import Learner
 from identomat_async._polling._outcomes import DeadlinePassed, Outcome, Settled, Until
+from identomat_async._polling._policy import PollPolicy
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
-from identomat_async._polling._step import PollPolicy, nudged
+from identomat_async._polling._step import nudged
 from identomat_async._polling._waiting import Group, Member
 from identomat_async.errors import AuthenticationError, ConnectionFailedError, IdentomatError
 
@@ -81,7 +82,7 @@ def test_the_next_look_counts_from_the_due_time_unless_late(now: float, due: flo
 
 def test_after_failures_and_nudges_it_counts_from_the_look() -> None:
     failed, hurried = Desk(), Desk()
-    hurried.entry.state = nudged(hurried.entry.state, 0.0)
+    hurried.entry.state = nudged(hurried.entry.state, 0.0)[0]
     failed.learn(DOWN, 0.2)
     hurried.learn(OPEN, 0.2)
 

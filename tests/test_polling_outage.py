@@ -157,7 +157,7 @@ def test_the_first_failure_is_logged_and_then_a_sum_a_minute() -> None:
     assert log.failed("ServerError", 0.0) is not None
     assert [log.failed("ServerError", 1.0 + number / 10) for number in range(100)] == [None] * 100
     assert log.failed("RequestTimeoutError", 61.0) == (
-        "101 more looks failed: 100 with ServerError, 1 with RequestTimeoutError"
+        "more looks failed: 100 with ServerError, 1 with RequestTimeoutError"
     )
     assert log.failed("ServerError", 62.0) is None
     assert "a look failed" in str(log.failed("ServerError", 500.0))

@@ -22,19 +22,10 @@ from identomat_async._polling._outcomes import (
     Until,
 )
 from identomat_async._polling._person import wait_person
+from identomat_async._polling._policy import Load, Pending, PollPolicy
 from identomat_async._polling._schedule import FLOOR
 from identomat_async._polling._state import Doubt, PollState, Trouble
-from identomat_async._polling._step import (
-    TOLERANCE,
-    Answer,
-    Load,
-    Pending,
-    PollPolicy,
-    nudged,
-    open_for,
-    poll_step,
-    step,
-)
+from identomat_async._polling._step import TOLERANCE, Answer, nudged, open_for, poll_step, step
 from identomat_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -291,7 +282,7 @@ def test_a_retry_wait_that_gives_no_time_does_not_matter() -> None:
 
 
 def test_a_nudged_session_is_looked_at_ahead_of_the_schedule() -> None:
-    state, now, delays = nudged(STATE, 100.0), 100.0, []
+    state, now, delays = nudged(STATE, 100.0)[0], 100.0, []
     for _ in range(7):
         then = pending(state, OPEN, now)
         state, now = then.state, now + then.delay
@@ -301,7 +292,7 @@ def test_a_nudged_session_is_looked_at_ahead_of_the_schedule() -> None:
 
 
 def test_a_nudge_does_not_hurry_on_a_service_that_fails() -> None:
-    state = attrs.evolve(nudged(STATE, 100.0), trouble=Trouble(failures=9, since=0.0))
+    state = attrs.evolve(nudged(STATE, 100.0)[0], trouble=Trouble(failures=9, since=0.0))
 
     assert pending(state, DOWN, 100.0).delay == 60.0
 
@@ -354,7 +345,8 @@ def test_a_session_that_goes_on_is_asked_again_as_ever(
 
     if delay is not None:
         then = step(state, OPEN, policy=policy, now=now, load=load)
-        assert then == Pending(state=attrs.evolve(state, status=OPEN, polls=4), delay=delay)
+        known = attrs.evolve(state, status=OPEN, polls=4)
+        assert then == Pending(state=known, delay=delay, stretch=stretch)
 
 
 def test_an_ordinary_session_that_goes_on_takes_the_short_way() -> None:
@@ -396,7 +388,7 @@ def test_whatever_is_answered_the_rules_hold(
         policy = attrs.evolve(policy, wait=wait_fixed(wait))
     state = attrs.evolve(STATE, until=until, deadline=deadline, review=600.0)
     now = 0.0
-    state = nudged(state, now) if nudge else state
+    state = nudged(state, now)[0] if nudge else state
     for answer, late in answers:
         then = poll_step(state, answer, policy=policy, now=datetime.fromtimestamp(now, UTC))
         if not isinstance(then, Pending):

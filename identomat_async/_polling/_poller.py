@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 from itertools import islice
 from operator import length_hint
 from types import TracebackType
-from typing import Self
+from typing import Self, get_args
 
 import anyio
 from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 from tenacity.wait import wait_base
 
-from identomat_async._budget import RateBudget
+from identomat_async._budget import RateBudget, whole
 from identomat_async._clock import Deadline, Seconds, seconds
 from identomat_async._model._result import SessionResult
 from identomat_async._polling._core import GRACE, Core, OnAccountError
@@ -23,8 +23,8 @@ from identomat_async._polling._hub import Hub
 from identomat_async._polling._many import checked_many, each_of, unique_tokens
 from identomat_async._polling._outcomes import Outcome, Until, Watch
 from identomat_async._polling._person import wait_person
+from identomat_async._polling._policy import PollPolicy
 from identomat_async._polling._source import HasSource
-from identomat_async._polling._step import PollPolicy
 from identomat_async._polling._tally import PollerStats
 from identomat_async._polling._view import WatchedSession, seen
 from identomat_async.errors import ConfigurationError
@@ -84,13 +84,14 @@ class ResultPoller:
         gone_window: Seconds = 60.0,
         observers: Iterable[Observer] = (),
     ) -> None:
-        if buffer < 1:
-            raise ConfigurationError("buffer must be 1 or more")
+        source = getattr(client, "source", None)
+        if source is None:
+            raise ConfigurationError("client must be an IdentomatClient")
         self._core = Core(
-            client.source,
+            source,
             policy=PollPolicy(
                 wait=wait_person() if wait is None else wait,
-                retry_wait=client.source.retry_wait,
+                retry_wait=source.retry_wait,
                 grace=seconds(grace, name="grace"),
                 gone_window=seconds(gone_window, name="gone_window"),
             ),
@@ -99,7 +100,7 @@ class ResultPoller:
             if isinstance(rate, RateBudget)
             else RateBudget(rate, max_in_flight=max_in_flight),
             hub=Hub(observers),
-            buffer=buffer,
+            buffer=whole(buffer, name="buffer"),
             forever=forever,
         )
         self._block: AbstractAsyncContextManager[None] = self._core.block()
@@ -154,8 +155,8 @@ class ResultPoller:
         The same session watched twice is one watch, with the later deadline, the stricter
         *until* and the last reference. What is None is the poller's own.
 
-        A session that has just been begun is first looked at within 45 s, since nobody is
-        done sooner; `nudge` says that the person is back.
+        A session that has just been begun is first looked at within about 50 s, since hardly
+        anybody is done sooner; `nudge` says that the person is back.
 
         Args:
             token: What `begin` returned.
@@ -231,9 +232,15 @@ class ResultPoller:
 
         Looks follow 2, 5, 10, 20 and 40 s later, then the schedule goes on.
 
+        However often this is called, no session is looked at for it more than every 2 s.
+
         Returns:
             False if the session is neither watched nor awaited.
+
+        Raises:
+            ConfigurationError: This is not the thread of the poller's event loop.
         """
+        self._core.source.home.check_thread()
         return self._core.desk.nudge(token)
 
     async def wait(
@@ -326,11 +333,13 @@ class ResultPoller:
             ConfigurationError: The poller is in use already.
             ClientClosedError: The poller is closed.
         """
-        if concurrency < 1:
-            raise ConfigurationError("concurrency must be 1 or more")
+        if not callable(on_delivery):
+            raise ConfigurationError("on_delivery must be a function that takes a Delivery")
+        if on_account_error not in get_args(OnAccountError):
+            raise ConfigurationError("on_account_error must be 'pause' or 'raise'")
         await self._core.run(
             on_delivery,
-            concurrency=concurrency,
+            concurrency=whole(concurrency, name="concurrency"),
             on_account_error=on_account_error,
             started=task_status.started,
         )
@@ -357,9 +366,14 @@ class ResultPoller:
         Lift a pause: the service has asked for it, is down, or refuses the account.
 
         The next look finds out whether that was wise. A pause that the service asked for
-        is lifted for the whole client.
+        is lifted for the whole client. A block whose iteration has raised because the account
+        was refused can be iterated again.
+
+        Raises:
+            ConfigurationError: This is not the thread of the poller's event loop.
         """
-        self._core.engine.resume()
+        self._core.source.home.check_thread()
+        self._core.resume()
 
     def stats(self) -> PollerStats:
         """Return how the poller stands."""

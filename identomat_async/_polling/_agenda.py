@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 # Sessions that come due within the same fiftieth of a second are taken together: looks
@@ -56,6 +57,20 @@ class Agenda(Generic[D]):
         entry.place = tick
         tick.append(entry)
         self._standing += 1
+
+    def put_new(self, entries: Sequence[D], dues: Iterable[float]) -> None:
+        """Have entries come up that stand nowhere yet, each when it is due."""
+        ticks, ceil = self._ticks, math.ceil
+        for entry, due in zip(entries, dues, strict=True):
+            number = ceil(due / TICK)
+            tick = ticks.get(number)
+            if tick is None:
+                entry.place = ticks[number] = [entry]
+                heapq.heappush(self._numbers, number)
+            else:
+                entry.place = tick
+                tick.append(entry)
+        self._standing += len(entries)
 
     def remove(self, entry: D) -> None:
         """Have *entry* not come up at all."""

@@ -10,7 +10,7 @@ from typing import Self
 import attrs
 
 from identomat_async._clock import Deadline, Seconds, deadline_at, seconds, timestamp
-from identomat_async._model._token import checked_token, is_token
+from identomat_async._model._token import TOKEN, checked_token
 from identomat_async._polling._density import wait_density
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._entry import Entry
@@ -153,26 +153,28 @@ class Desk:
         terms, ends_at = self.terms, self.terms.ends_at(None, now)
         latest = self._latest_first(now, ends_at)
         gaps, random = self._first_gaps(), self._engine.learner.policy.random
+        is_shaped = TOKEN.fullmatch
         try:
             for watch in watches:
                 if not isinstance(watch, str):
                     self._watch(self._state_for(watch, now))
                     continue
                 state = PollState(
-                    token=watch if is_token(watch) else checked_token(watch),
+                    token=watch if is_shaped(watch) else checked_token(watch),
                     begun=now,
                     watched=now,
                     deadline=ends_at,
                     until=terms.until,
                     review=terms.review,
                 )
-                if watch in live or watch in waiting:
+                if watch in live or (waiting and watch in waiting):
                     self._watch(state)
                     continue
                 live[watch] = entry = Entry(state, delivers=True)
-                knot, beyond = divmod(random() * _KNOTS, 1)
-                gap = gaps[int(knot)]
-                due = now + gap + beyond * (gaps[int(knot) + 1] - gap)
+                share = random() * _KNOTS
+                knot = int(share)
+                gap = gaps[knot]
+                due = now + gap + (share - knot) * (gaps[knot + 1] - gap)
                 if due >= ends_at:
                     # It will be the last look, and since that is acted on, a fresh one.
                     due, state.fresh = min(due, latest), True
@@ -329,6 +331,8 @@ class Desk:
 
 
 def _mean_age(watches: Sequence[str | Watch], now: float) -> float:
+    if not watches or isinstance(watches[0], str):
+        return 0.0  # tokens, of sessions just begun
     # What is no time is told of when its turn comes.
     begun = (watch.begun for watch in watches if not isinstance(watch, str))
     ages = [now - _begun_at(each, now) for each in begun if isinstance(each, datetime)]

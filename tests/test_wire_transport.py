@@ -163,6 +163,30 @@ async def test_a_response_gives_its_lane_back_once() -> None:
     assert (transport.lanes.busy, transport.lanes.free) == (0, 1)
 
 
+class Endless(Holding):
+    """It never closes."""
+
+    async def aclose(self) -> None:
+        await anyio.sleep_forever()
+
+
+@pytest.mark.filterwarnings("ignore:a single transport:UserWarning")
+@pytest.mark.parametrize("single", [True, False])
+async def test_a_transport_that_does_not_close_does_not_hold_up_the_client(single: bool) -> None:
+    def make() -> Endless:
+        return Endless(Body(0))
+
+    client = IdentomatClient("k", transport=make() if single else make, max_connections=100)
+    lanes = getattr(client.source.transport, "lanes", None)
+    crowd = [await lanes.acquire() for _ in range(100)] if lanes else []
+    for lane in crowd:
+        assert lanes.release(lane)
+    began = anyio.current_time()
+    await client.aclose()
+
+    assert anyio.current_time() - began < 5
+
+
 async def test_over_somebody_elses_transport_what_is_not_signed_is_not_read_either() -> None:
     transport = Holding(Body(1))
     with pytest.warns(UserWarning, match="fresh"):

@@ -258,7 +258,8 @@ class Caller:
         try:
             await self._cut_off()
         finally:
-            with suppress(Exception):  # what fails to close is not used again
+            # What fails to close, or does not in time, is not used again.
+            with anyio.move_on_after(4 * _CLOSING_TIME), suppress(Exception):
                 await self.transport.aclose()
 
     async def _cut_off(self) -> None:

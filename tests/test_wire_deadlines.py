@@ -1,16 +1,18 @@
 """A deadline bounds everything: whatever dawdles, the call ends within 250 ms of it."""
 
 import asyncio
+import os
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
@@ -179,3 +181,100 @@ async def test_a_transport_that_closes_slowly(tmp_path: Path) -> None:
     async with client_of(9, transport=Slow) as client:
         await all_end_in_time(client, tmp_path)
         assert busy(client) == 0
+
+
+class Stuck:
+    """A disk that takes nothing more, from when the answer comes until it is released."""
+
+    def __init__(self, folder: Path, *, size: int) -> None:
+        self.folder = folder
+        self.image = b"\xff" * size
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.writer, False)  # noqa: FBT003 - the name of the function says what
+        with suppress(BlockingIOError):
+            while True:
+                os.write(self.writer, bytes(65536))
+        os.set_blocking(self.writer, True)  # noqa: FBT003
+
+    def answer(self, _: object) -> Any:
+        # The file of the call is open by now; what is written to it goes to the full pipe.
+        temporary = [
+            int(each.name)
+            for each in Path("/proc/self/fd").iterdir()
+            if each.is_symlink() and each.readlink().parent == self.folder
+        ]
+        for descriptor in temporary:
+            os.dup2(self.writer, descriptor)
+        return httpx.Response(200, content=self.image, headers={"content-type": "image/jpeg"})
+
+    def release(self) -> None:
+        os.set_blocking(self.reader, False)  # noqa: FBT003
+        with suppress(BlockingIOError):
+            while os.read(self.reader, 65536):
+                pass
+
+    def close(self) -> None:
+        os.close(self.reader)
+        os.close(self.writer)
+
+
+@contextmanager
+def stuck_disk(folder: Path, *, size: int) -> Iterator[Stuck]:
+    stuck = Stuck(folder, size=size)
+    yield stuck
+    stuck.close()
+
+
+async def is_empty(folder: Path) -> bool:
+    with anyio.move_on_after(2):
+        while any(folder.iterdir()):
+            await anyio.sleep(0.005)
+        return True
+    return False
+
+
+# What is small waits in memory until the file is put in its place.
+@pytest.mark.parametrize("size", [50, 100_000], ids=["at-the-end", "at-once"])
+async def test_a_disk_that_takes_nothing(size: int, tmp_path: Path) -> None:
+    with stuck_disk(tmp_path, size=size) as stuck:
+        transport = httpx.MockTransport(stuck.answer)
+        try:
+            async with client_of(9, transport=lambda: transport) as client:
+                await all_end_in_time(client, tmp_path, CALLS[-1:])
+                assert busy(client) == 0
+        finally:
+            stuck.release()
+        assert await is_empty(tmp_path)
+
+
+async def test_a_disk_that_takes_nothing_and_a_task_that_is_cancelled(tmp_path: Path) -> None:
+    with stuck_disk(tmp_path, size=100_000) as stuck:
+        transport = httpx.MockTransport(stuck.answer)
+        try:
+            async with client_of(9, transport=lambda: transport) as client:
+                began = time.monotonic()
+                with anyio.move_on_after(0.1) as scope:
+                    await client.save_media("t", Media.FACE, tmp_path / "f")
+                assert scope.cancelled_caught
+                assert time.monotonic() - began < 0.35
+        finally:
+            stuck.release()
+        assert await is_empty(tmp_path)
+
+
+async def test_worker_threads_that_are_all_busy_hold_up_no_file(tmp_path: Path) -> None:
+    release, limiter = threading.Event(), anyio.to_thread.current_default_thread_limiter()
+    image = httpx.Response(200, content=b"\xff", headers={"content-type": "image/jpeg"})
+    transport = httpx.MockTransport(lambda _: image)
+    async with (
+        client_of(9, transport=lambda: transport) as client,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(int(limiter.total_tokens)):
+            group.start_soon(anyio.to_thread.run_sync, release.wait)
+        try:
+            await client.save_media("t", Media.FACE, tmp_path / "f", deadline=1)
+        finally:
+            release.set()
+
+    assert (tmp_path / "f").read_bytes() == b"\xff"

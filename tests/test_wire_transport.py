@@ -113,11 +113,16 @@ class Slowly(httpx.AsyncByteStream):  # type: ignore[misc] # either library's
 class Memory:
     """A sink without a file, whose thread would wait for real time."""
 
+    is_kept = False
+
     async def write(self, chunk: bytes) -> None:
         pass
 
     async def rewind(self) -> None:
         pass
+
+    async def commit(self) -> None:
+        self.is_kept = True
 
 
 async def read_medium(body: Slowly, sink: Memory | None) -> None:

@@ -326,6 +326,8 @@ class _Attempts(Generic[T]):
             retry=self._again, wait=self._wait, stop=self._stop, sleep=anyio.sleep, reraise=True
         )
         value: T = await retrying(self._once, request)
+        if self._call.sink is not None:
+            await self._call.sink.commit()
         self._caller.quota.earn(self._spent if policy.attempts > 1 else 0)
         return value
 

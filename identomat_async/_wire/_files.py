@@ -5,8 +5,10 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, Protocol, Self
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from identomat_async.errors import ConfigurationError, IdentomatError
@@ -20,6 +22,9 @@ class Sink(Protocol):
 
     async def rewind(self) -> None:
         """Begin anew: what came so far does not count."""
+
+    async def commit(self) -> None:
+        """Keep what has come: it is whole."""
 
 
 class SinkError(IdentomatError):
@@ -35,7 +40,7 @@ class AtomicFile:
 
     Attributes:
         path: The file.
-        failure: The error that ended a `write` or `rewind` with `SinkError`.
+        failure: The error that ended a `write`, `rewind` or `commit` with `SinkError`.
 
     Raises:
         ConfigurationError: *path* cannot be a path.
@@ -49,6 +54,10 @@ class AtomicFile:
         self.failure: OSError | None = None
         self._file: BinaryIO | None = None
         self._name = ""
+        self._turn = Lock()
+        self._is_busy = self._is_left = False
+        # Of its own: those that all threads share may be busy with something else.
+        self._limiter = CapacityLimiter(1)
 
     async def __aenter__(self) -> Self:
         # Not in a thread: a task that is cancelled there would leave the file behind.
@@ -57,10 +66,14 @@ class AtomicFile:
 
     async def __aexit__(self, *_: object) -> None:
         # Not in a thread either: a task that asyncio cancels twice would not get there.
+        with self._turn:
+            self._is_left = True
+            if self._is_busy:
+                return  # the thread that works on it sees to the rest
         self._discard()
 
     async def write(self, chunk: bytes) -> None:
-        """Append *chunk*."""
+        """Take the next piece."""
         await self._do(lambda: self._opened.write(chunk))
 
     async def rewind(self) -> None:
@@ -69,15 +82,30 @@ class AtomicFile:
 
     async def commit(self) -> None:
         """Make the file durable and put it in its place."""
-        await run_sync(self._commit)
+        await self._do(self._commit)
 
     async def _do(self, act: Callable[[], object]) -> None:
+        # A disk may take for ever: the thread is left to it, whoever waits for it is not.
         try:
-            await run_sync(act)
+            await run_sync(self._act, act, abandon_on_cancel=True, limiter=self._limiter)
         except OSError as error:
             self.failure = error.with_traceback(None)
         if self.failure is not None:
             raise SinkError("the file cannot be written")
+
+    def _act(self, act: Callable[[], object]) -> None:
+        with self._turn:
+            if self._is_left:
+                return
+            self._is_busy = True
+        try:
+            act()
+        finally:
+            with self._turn:
+                self._is_busy = False
+                is_left = self._is_left
+            if is_left:
+                self._discard()
 
     @property
     def _opened(self) -> BinaryIO:
@@ -96,6 +124,8 @@ class AtomicFile:
         self._opened.flush()
         os.fsync(self._opened.fileno())
         self._opened.close()
+        if self._is_left:
+            return
         Path(self._name).replace(self.path)
         self._name = ""
         _make_durable(self.path.parent)
@@ -103,9 +133,8 @@ class AtomicFile:
     def _discard(self) -> None:
         with suppress(OSError):  # the disk is full, which has been said already
             self._opened.close()
-        # A thread whose task was cancelled may still be putting it in its place.
-        if name := self._name:
-            Path(name).unlink(missing_ok=True)
+        if self._name:
+            Path(self._name).unlink(missing_ok=True)
 
 
 def _make_durable(folder: Path) -> None:

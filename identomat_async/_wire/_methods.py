@@ -190,7 +190,8 @@ class Methods:
         Write an image or video of a session to a file, without holding it in memory.
 
         The file appears whole or not at all, with mode 0600; one that was there before is
-        replaced.
+        replaced. Where a disk is so slow that the deadline ends the call, the file may
+        appear a little later, or not.
 
         Args:
             token: What `begin` returned.
@@ -219,7 +220,6 @@ class Methods:
                 await self._caller.call(call, deadline=deadline)
             if file.failure is not None:
                 raise file.failure
-            await file.commit()
         return file.path
 
     async def screening_person(

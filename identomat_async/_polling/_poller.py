@@ -1,12 +1,12 @@
 """The poller that people use: words and defaults around its core."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime, timedelta
 from itertools import islice
 from operator import length_hint
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import anyio
 from anyio.abc import TaskStatus
@@ -16,20 +16,19 @@ from tenacity.wait import wait_base
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Deadline, Seconds, seconds
 from identomat_async._model._result import SessionResult
-from identomat_async._model._token import checked_token
 from identomat_async._polling._core import GRACE, Core, OnAccountError
 from identomat_async._polling._courier import Handler
 from identomat_async._polling._desk import Terms
 from identomat_async._polling._hub import Hub
+from identomat_async._polling._many import checked_many, each_of, unique_tokens
 from identomat_async._polling._outcomes import Outcome, Until, Watch
 from identomat_async._polling._person import wait_person
 from identomat_async._polling._source import HasSource
 from identomat_async._polling._step import PollPolicy
 from identomat_async._polling._tally import PollerStats
+from identomat_async._polling._view import WatchedSession, seen
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Observer
-
-T = TypeVar("T")
 
 # So many watches are taken on before other tasks get a turn.
 _BATCH = 500
@@ -194,10 +193,15 @@ class ResultPoller:
             ClientClosedError: The poller is closed.
         """
         self._core.check()
+        checked_many(watches, of="tokens and watches")
         if isinstance(watches, AsyncIterable):
-            async with aclosing(_each(watches)) as each:
+            async with aclosing(each_of(watches)) as each:
+                taken = 0
                 async for watch in each:
                     self._core.desk.watch_all([watch])
+                    taken += 1
+                    if not taken % _BATCH:
+                        await checkpoint()
             return
         remaining = iter(watches)
         try:
@@ -255,6 +259,7 @@ class ResultPoller:
         # One frame and no timer: a hundred thousand tasks may stand here.
         self._core.check()
         waiter = self._core.waits.join(token, deadline=deadline, until=until)
+        del token  # or whoever is cancelled here would show it
         try:
             while not waiter.is_over:
                 await self._core.waits.over(waiter)
@@ -287,7 +292,7 @@ class ResultPoller:
             ClientClosedError: The poller is closed.
         """
         self._core.check()
-        unique = await _unique(tokens)
+        unique = await unique_tokens(tokens)
         self._core.check()  # it may have been closed while they came
         return await self._core.waits.wait_all(unique, deadline=deadline, until=until)
 
@@ -360,16 +365,7 @@ class ResultPoller:
         """Return how the poller stands."""
         return self._core.stats()
 
-
-async def _unique(tokens: Iterable[str] | AsyncIterable[str]) -> list[str]:
-    async with aclosing(_each(tokens)) as each:
-        return list(dict.fromkeys([checked_token(token) async for token in each]))
-
-
-async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item
+    def session(self, token: str) -> WatchedSession | None:
+        """Return how one session stands here, None if it is neither watched nor awaited."""
+        entry = self._core.engine.roster.live.get(token)
+        return None if entry is None else seen(entry, self._core.engine.now())

@@ -57,6 +57,11 @@ class Roster:
             entry.due = due
             self.agenda.put(entry, due)
 
+    def ask(self, entry: Entry) -> None:
+        """Note that a look at a session is under way, wherever it stands."""
+        self.agenda.remove(entry)
+        entry.place = ASKED
+
     def drop(self, entry: Entry) -> None:
         """Look at a session no more."""
         del self.live[entry.state.token]

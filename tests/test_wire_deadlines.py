@@ -1,6 +1,7 @@
 """A deadline bounds everything: whatever dawdles, the call ends within 250 ms of it."""
 
 import asyncio
+import io
 import os
 import socket
 import threading
@@ -17,6 +18,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from identomat_async import IdentomatClient, Media, RetryPolicy
+from identomat_async._wire._files import AtomicFile, SinkError
 from identomat_async._wire._transport import library
 from identomat_async.errors import RequestTimeoutError
 
@@ -186,15 +188,16 @@ async def test_a_transport_that_closes_slowly(tmp_path: Path) -> None:
 class Stuck:
     """A disk that takes nothing more, from when the answer comes until it is released."""
 
-    def __init__(self, folder: Path, *, size: int) -> None:
+    def __init__(self, folder: Path, *, size: int, whole: bool = True) -> None:
         self.folder = folder
         self.image = b"\xff" * size
+        self.whole = whole
         self.reader, self.writer = os.pipe()
-        os.set_blocking(self.writer, False)  # noqa: FBT003 - the name of the function says what
+        os.set_blocking(self.writer, False)
         with suppress(BlockingIOError):
             while True:
                 os.write(self.writer, bytes(65536))
-        os.set_blocking(self.writer, True)  # noqa: FBT003
+        os.set_blocking(self.writer, True)
 
     def answer(self, _: object) -> Any:
         # The file of the call is open by now; what is written to it goes to the full pipe.
@@ -205,24 +208,28 @@ class Stuck:
         ]
         for descriptor in temporary:
             os.dup2(self.writer, descriptor)
-        return httpx.Response(200, content=self.image, headers={"content-type": "image/jpeg"})
+        headers = {"content-type": "image/jpeg", "content-length": str(len(self.image))}
+        return httpx.Response(200, content=self.pieces(), headers=headers)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        yield self.image
+        if not self.whole:
+            await anyio.sleep_forever()
 
     def release(self) -> None:
-        os.set_blocking(self.reader, False)  # noqa: FBT003
-        with suppress(BlockingIOError):
-            while os.read(self.reader, 65536):
-                pass
-
-    def close(self) -> None:
+        # Whoever is still writing is told that nobody reads.
         os.close(self.reader)
         os.close(self.writer)
 
 
 @contextmanager
-def stuck_disk(folder: Path, *, size: int) -> Iterator[Stuck]:
-    stuck = Stuck(folder, size=size)
-    yield stuck
-    stuck.close()
+def stuck_disk(folder: Path, *, size: int, whole: bool = True) -> Iterator[Callable[[], Any]]:
+    """Give what makes transports that answer with a medium, for which the disk has no time."""
+    stuck = Stuck(folder, size=size, whole=whole)
+    try:
+        yield lambda: httpx.MockTransport(stuck.answer)
+    finally:
+        stuck.release()
 
 
 async def is_empty(folder: Path) -> bool:
@@ -233,33 +240,89 @@ async def is_empty(folder: Path) -> bool:
     return False
 
 
-# What is small waits in memory until the file is put in its place.
-@pytest.mark.parametrize("size", [50, 100_000], ids=["at-the-end", "at-once"])
-async def test_a_disk_that_takes_nothing(size: int, tmp_path: Path) -> None:
-    with stuck_disk(tmp_path, size=size) as stuck:
-        transport = httpx.MockTransport(stuck.answer)
-        try:
-            async with client_of(9, transport=lambda: transport) as client:
-                await all_end_in_time(client, tmp_path, CALLS[-1:])
-                assert busy(client) == 0
-        finally:
-            stuck.release()
-        assert await is_empty(tmp_path)
+# What is small waits in memory until the file is put in its place, or given up.
+@pytest.mark.parametrize(
+    ("size", "whole"),
+    [
+        pytest.param(50, True, id="at-the-end"),
+        pytest.param(100_000, True, id="at-once"),
+        pytest.param(50, False, id="when-it-is-given-up"),
+    ],
+)
+async def test_a_disk_that_takes_nothing(size: int, whole: bool, tmp_path: Path) -> None:
+    with stuck_disk(tmp_path, size=size, whole=whole) as transport:
+        async with client_of(9, transport=transport) as client:
+            await all_end_in_time(client, tmp_path, CALLS[-1:])
+            assert busy(client) == 0
+    assert await is_empty(tmp_path)
 
 
 async def test_a_disk_that_takes_nothing_and_a_task_that_is_cancelled(tmp_path: Path) -> None:
-    with stuck_disk(tmp_path, size=100_000) as stuck:
-        transport = httpx.MockTransport(stuck.answer)
+    with stuck_disk(tmp_path, size=100_000) as transport:
+        async with client_of(9, transport=transport) as client:
+            began = time.monotonic()
+            with anyio.move_on_after(0.1) as scope:
+                await client.save_media("t", Media.FACE, tmp_path / "f")
+            assert scope.cancelled_caught
+            assert time.monotonic() - began < 0.35
+    assert await is_empty(tmp_path)
+
+
+class Slow(AtomicFile):
+    """A file on a disk that does not open or close one until it is let."""
+
+    def __init__(self, path: Path, *, opens: bool) -> None:
+        super().__init__(path)
+        self.release, self.is_done = threading.Event(), threading.Event()
+        self.opens = opens
+
+    def _open(self) -> None:
+        if not self.opens:
+            self.release.wait()
+        super()._open()
+
+    def _commit(self) -> None:
+        release = self.release
+
+        class Waiting(io.BufferedWriter):
+            def flush(self) -> None:
+                release.wait()
+                super().flush()
+
+        self._file = Waiting(self._opened.detach())  # type: ignore[attr-defined]
+        super()._commit()
+
+    def _act(self, act: Callable[[], object]) -> None:
         try:
-            async with client_of(9, transport=lambda: transport) as client:
-                began = time.monotonic()
-                with anyio.move_on_after(0.1) as scope:
-                    await client.save_media("t", Media.FACE, tmp_path / "f")
-                assert scope.cancelled_caught
-                assert time.monotonic() - began < 0.35
+            super()._act(act)
         finally:
-            stuck.release()
-        assert await is_empty(tmp_path)
+            if self._is_left:
+                self.is_done.set()
+
+
+@pytest.mark.parametrize("opens", [True, False])
+@pytest.mark.parametrize("folder", [".", "not-there"])
+async def test_a_file_that_is_left_while_the_disk_is_stuck_does_not_appear(
+    folder: str, opens: bool, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    with anyio.move_on_after(0.1) as scope, suppress(SinkError):
+        async with Slow(tmp_path / folder / "f", opens=opens) as file:
+            await file.rewind()
+            await file.commit()
+    assert time.monotonic() - began < 0.35
+    assert scope.cancelled_caught or folder == "not-there"
+    file.release.set()
+    assert file.is_done.wait(2) or not scope.cancelled_caught
+    assert not any(tmp_path.iterdir())
+
+
+async def test_a_thread_that_comes_too_late_touches_no_file(tmp_path: Path) -> None:
+    async with AtomicFile(tmp_path / "f") as file:
+        pass
+    file._act(lambda: file._opened.write(b"new"))
+
+    assert not any(tmp_path.iterdir())
 
 
 async def test_worker_threads_that_are_all_busy_hold_up_no_file(tmp_path: Path) -> None:

@@ -5,13 +5,17 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
-from typing import BinaryIO, Protocol, Self
+from threading import Lock, Thread
+from typing import BinaryIO, Final, Protocol, Self
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from identomat_async.errors import ConfigurationError, IdentomatError
+
+# A sound disk closes and removes a file much sooner; one that is stuck holds up nobody else
+# for longer than that.
+_PATIENCE: Final = 0.05
 
 
 class Sink(Protocol):
@@ -38,13 +42,15 @@ class AtomicFile:
     The file has mode 0600. Use it as an async context manager; without `commit` nothing
     is left behind. It is a `Sink`.
 
+    A disk may take for ever. All that touches it is done in threads, and whoever waits for
+    one may leave: the thread then closes and removes the file when the disk lets it.
+
     Attributes:
         path: The file.
         failure: The error that ended a `write`, `rewind` or `commit` with `SinkError`.
 
     Raises:
         ConfigurationError: *path* cannot be a path.
-        OSError: The folder cannot be written to.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -60,17 +66,17 @@ class AtomicFile:
         self._limiter = CapacityLimiter(1)
 
     async def __aenter__(self) -> Self:
-        # Not in a thread: a task that is cancelled there would leave the file behind.
-        self._open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # Not in a thread either: a task that asyncio cancels twice would not get there.
         with self._turn:
             self._is_left = True
-            if self._is_busy:
-                return  # the thread that works on it sees to the rest
-        self._discard()
+            if self._is_busy or not self._name:
+                return  # the thread that works on it sees to the rest, or there is none
+        # Nothing is awaited: a task that asyncio cancels twice would not come back.
+        thread = Thread(target=self._discard, daemon=True)
+        thread.start()
+        thread.join(_PATIENCE)
 
     async def write(self, chunk: bytes) -> None:
         """Take the next piece."""
@@ -85,7 +91,6 @@ class AtomicFile:
         await self._do(self._commit)
 
     async def _do(self, act: Callable[[], object]) -> None:
-        # A disk may take for ever: the thread is left to it, whoever waits for it is not.
         try:
             await run_sync(self._act, act, abandon_on_cancel=True, limiter=self._limiter)
         except OSError as error:
@@ -99,6 +104,8 @@ class AtomicFile:
                 return
             self._is_busy = True
         try:
+            if self._file is None:
+                self._open()
             act()
         finally:
             with self._turn:
@@ -131,10 +138,11 @@ class AtomicFile:
         _make_durable(self.path.parent)
 
     def _discard(self) -> None:
+        if not self._name:
+            return  # it could not be opened, or is in its place
         with suppress(OSError):  # the disk is full, which has been said already
             self._opened.close()
-        if self._name:
-            Path(self._name).unlink(missing_ok=True)
+        Path(self._name).unlink(missing_ok=True)
 
 
 def _make_durable(folder: Path) -> None:

@@ -190,8 +190,8 @@ class Methods:
         Write an image or video of a session to a file, without holding it in memory.
 
         The file appears whole or not at all, with mode 0600; one that was there before is
-        replaced. Where a disk is so slow that the deadline ends the call, the file may
-        appear a little later, or not.
+        replaced. Where the disk is so slow that the deadline ends the call, it may still
+        appear later.
 
         Args:
             token: What `begin` returned.
@@ -214,7 +214,6 @@ class Methods:
             sink=file,
         )
         del token
-        self._caller.check_usable()
         async with file:
             with suppress(SinkError):
                 await self._caller.call(call, deadline=deadline)

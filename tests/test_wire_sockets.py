@@ -602,6 +602,22 @@ async def test_an_empty_medium_is_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_medium_that_does_not_say_where_it_ends_is_no_file(tmp_path: Path) -> None:
+    cut = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n\r\n" + JPEG[:-100]
+    async with (
+        saying((cut, close), (cut, close), (IMAGE, keep)) as server,
+        server.client() as once,
+        server.client(retry=QUICK) as client,
+    ):
+        with pytest.raises(ResponseDecodeError) as caught:
+            await once.save_media("t", Media.FACE, tmp_path / "face.jpg")
+        assert list(tmp_path.iterdir()) == []
+        path = await client.save_media("t", Media.FACE, tmp_path / "face.jpg")
+
+    assert caught.value.reason == "length"
+    assert path.read_bytes() == JPEG
+
+
 async def test_a_medium_without_end_is_given_up(tmp_path: Path) -> None:
     endless = again_and_again(b"\xff" * 2**22, every=0)
     async with (

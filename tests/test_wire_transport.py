@@ -52,7 +52,7 @@ class Holding(httpx.AsyncBaseTransport):
         self.is_closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, stream=self.body)
+        return httpx.Response(200, headers={"transfer-encoding": "chunked"}, stream=self.body)
 
     async def aclose(self) -> None:
         self.is_closed = True
@@ -113,8 +113,6 @@ class Slowly(httpx.AsyncByteStream):  # type: ignore[misc] # either library's
 class Memory:
     """A sink without a file, whose thread would wait for real time."""
 
-    is_kept = False
-
     async def write(self, chunk: bytes) -> None:
         pass
 
@@ -122,7 +120,7 @@ class Memory:
         pass
 
     async def commit(self) -> None:
-        self.is_kept = True
+        pass
 
 
 async def read_medium(body: Slowly, sink: Memory | None) -> None:

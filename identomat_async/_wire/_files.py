@@ -5,16 +5,16 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import BinaryIO, Final, Protocol, Self
 
-from anyio import CapacityLimiter
+from anyio import CancelScope, CapacityLimiter
 from anyio.to_thread import run_sync
 
 from identomat_async.errors import ConfigurationError, IdentomatError
 
-# A sound disk closes and removes a file much sooner; one that is stuck holds up nobody else
-# for longer than that.
+# A sound disk closes and removes a file much sooner; one that is stuck holds up whoever
+# gave up the file for no longer than that.
 _PATIENCE: Final = 0.05
 
 
@@ -62,6 +62,7 @@ class AtomicFile:
         self._name = ""
         self._turn = Lock()
         self._is_busy = self._is_left = False
+        self._gone = Event()
         # Of its own: those that all threads share may be busy with something else.
         self._limiter = CapacityLimiter(1)
 
@@ -71,12 +72,15 @@ class AtomicFile:
     async def __aexit__(self, *_: object) -> None:
         with self._turn:
             self._is_left = True
-            if self._is_busy or not self._name:
-                return  # the thread that works on it sees to the rest, or there is none
-        # Nothing is awaited: a task that asyncio cancels twice would not come back.
-        thread = Thread(target=self._discard, daemon=True)
-        thread.start()
-        thread.join(_PATIENCE)
+            if not self._is_busy:
+                if not self._name:
+                    return  # it was not opened, or is in its place
+                # A thread that needs nobody: a task that asyncio cancels twice only starts it.
+                Thread(target=self._discard).start()
+        # The other limiter may be held by a thread that was left alone.
+        limiter = CapacityLimiter(1)
+        with CancelScope(shield=True):
+            await run_sync(self._gone.wait, _PATIENCE, abandon_on_cancel=True, limiter=limiter)
 
     async def write(self, chunk: bytes) -> None:
         """Take the next piece."""
@@ -138,11 +142,11 @@ class AtomicFile:
         _make_durable(self.path.parent)
 
     def _discard(self) -> None:
-        if not self._name:
-            return  # it could not be opened, or is in its place
-        with suppress(OSError):  # the disk is full, which has been said already
-            self._opened.close()
-        Path(self._name).unlink(missing_ok=True)
+        if self._name:
+            with suppress(OSError):  # the disk is full, which has been said already
+                self._opened.close()
+            Path(self._name).unlink(missing_ok=True)
+        self._gone.set()
 
 
 def _make_durable(folder: Path) -> None:

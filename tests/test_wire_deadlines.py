@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+import trustme
 from anyio.abc import SocketAttribute, SocketStream
 
 from identomat_async import IdentomatClient, Media, RetryPolicy
@@ -183,6 +185,74 @@ async def test_a_transport_that_closes_slowly(tmp_path: Path) -> None:
     async with client_of(9, transport=Slow) as client:
         await all_end_in_time(client, tmp_path)
         assert busy(client) == 0
+
+
+def pour(listener: socket.socket, said: bytes, flood: bytes, tls: ssl.SSLContext | None) -> None:
+    """Answer everybody with *said*, and then with *flood* as fast as it goes."""
+
+    def serve(plug: socket.socket) -> None:
+        with suppress(OSError), plug:
+            stream = plug if tls is None else tls.wrap_socket(plug, server_side=True)
+            with stream:
+                stream.recv(65536)
+                stream.sendall(said)
+                while True:
+                    stream.sendall(flood)
+
+    with suppress(OSError):
+        while True:
+            threading.Thread(target=serve, args=[listener.accept()[0]], daemon=True).start()
+
+
+@contextmanager
+def flooding(said: bytes, flood: bytes, tls: ssl.SSLContext | None) -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=pour, args=[listener, said, flood, tls], daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+async def longest_turn(turns: list[float]) -> None:
+    """Note the longest that this thread was busy before others had their turn."""
+    while True:
+        began = time.thread_time()
+        await anyio.sleep(0.001)
+        turns.append(time.thread_time() - began)
+
+
+HINTS = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 4000
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+FLOODS = [
+    pytest.param(b"", HINTS, CALLS[1], id="hints"),
+    pytest.param(HEAD + CHUNKED, b"1\r\n \r\n" * 10000, CALLS[1], id="bytes"),
+    pytest.param(HEAD + CHUNKED, b"1\r\n\xff\r\n" * 10000, CALLS[3], id="bytes-to-a-file"),
+]
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize(("said", "flood", "call"), FLOODS)
+async def test_a_flood_of_little_pieces(
+    said: bytes, flood: bytes, call: Call, secure: bool, tmp_path: Path
+) -> None:
+    authority, server = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(trusting)
+    turns = list[float]()
+    with flooding(said, flood, server if secure else None) as port:
+        base_url = f"https://localhost:{port}/" if secure else f"http://127.0.0.1:{port}/"
+        async with (
+            IdentomatClient(
+                "k", base_url=base_url, retry=ONCE, ssl_context=trusting if secure else None
+            ) as client,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(longest_turn, turns)
+            await all_end_in_time(client, tmp_path, (call,))
+            group.cancel_scope.cancel()
+
+    # The aim is a twentieth of a second; a machine may be twice as slow.
+    assert max(turns) < 0.1
 
 
 class Stuck:

@@ -210,11 +210,11 @@ async def test_a_connection_on_which_something_is_left_is_dropped(
 def test_without_the_names_inside_the_library_no_connection_is_kept(engine: Engine) -> None:
     transport = library(engine).direct(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
-    assert Line(transport)._plug is not None
+    assert Line(transport)._is_plugged
     assert not Line(transport).is_clean()
     del transport._pool  # type: ignore[attr-defined]
     assert not Line(transport).is_clean()
-    assert Line(transport)._plug is None
+    assert not Line(transport)._is_plugged
 
 
 async def test_without_them_the_library_closes_its_connection_itself() -> None:

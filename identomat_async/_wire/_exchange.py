@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 from identomat_async._pause import Pause
@@ -33,6 +34,9 @@ _LOGGERS: Final = {
     )
     for name, below in {"httpx": "httpcore", "httpx2": "httpcore2"}.items()
 }
+# What has arrived is read without waiting for anything, in pieces as small as a byte: after
+# so many of them others have their turn, and the deadline is looked at.
+_LONGEST_TURN: Final = 100
 # A medium may begin slowly, but then it has to come: bytes per second, on average from its
 # first byte on.
 _SLOW_START: Final = 10.0
@@ -165,9 +169,13 @@ async def _collect(
 ) -> bytes:
     gauge = _Gauge(operation, cap)
     body = bytearray(first)
+    turn = 0
     async for chunk in chunks:
         body += chunk
         gauge.check(len(body))
+        turn += 1
+        if turn % _LONGEST_TURN == 0:
+            await anyio.lowlevel.checkpoint()
     return bytes(body)
 
 
@@ -177,8 +185,12 @@ async def _drain(
     gauge = _Gauge(operation, operation.cap)
     code = hmac.new(secret, first, "sha256")
     size = len(first)
+    turn = 0
     await sink.write(first)
     async for chunk in chunks:
+        turn += 1
+        if turn % _LONGEST_TURN == 0:
+            await anyio.lowlevel.checkpoint()
         size += len(chunk)
         gauge.check(size)
         code.update(chunk)

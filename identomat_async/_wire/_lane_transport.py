@@ -110,6 +110,8 @@ class LaneStream:
         is_clean = False
         try:
             with suppress(Exception):
+                if not self._is_complete:
+                    lane.carrier.cut()
                 await self._inner.aclose()
                 if not self._is_complete:
                     await unwind(self._chunks)

@@ -72,7 +72,7 @@ class Line(Carrier):
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send *request*."""
-        self._plug.has_begun = False
+        self._plug.has_begun = self._plug.has_hints = False
         response = await super().handle_async_request(request)
         self._plug.has_begun = True
         stream = response.extensions.get("network_stream")
@@ -115,10 +115,11 @@ class _Plug:
 
     Attributes:
         has_begun: Whether the answer that is awaited has begun.
+        has_hints: Whether something was read before it did.
     """
 
     def __init__(self, backend: Any) -> None:
-        self.has_begun = False
+        self.has_begun = self.has_hints = False
         self._backend = backend
         self._stream: Any = None
 
@@ -156,17 +157,21 @@ class _Stream:
 
     def read(self, max_bytes: int, timeout: float | None = None) -> Awaitable[bytes]:
         """Read what there is, up to so many bytes."""
-        if self._plug.has_begun:
+        plug = self._plug
+        if plug.has_begun:
             body: Awaitable[bytes] = self._read(max_bytes, timeout)
             return body
-        return self._read_little(timeout)
+        if plug.has_hints:
+            return self._read_on(timeout)
+        plug.has_hints = True
+        head: Awaitable[bytes] = self._read(_FEW_BYTES, timeout)
+        return head
 
-    async def _read_little(self, timeout: float | None) -> bytes:  # noqa: ASYNC109
-        piece: bytes = await self._read(_FEW_BYTES, timeout)
-        if len(piece) == _FEW_BYTES:
-            # There is more, and reading what TLS has received lets nobody else have a turn.
-            await anyio.lowlevel.checkpoint()
-        return piece
+    async def _read_on(self, timeout: float | None) -> bytes:  # noqa: ASYNC109
+        # Reading what TLS has received already lets nobody else have a turn.
+        await anyio.lowlevel.checkpoint()
+        hints: bytes = await self._read(_FEW_BYTES, timeout)
+        return hints
 
     async def start_tls(self, *args: Any, **keywords: Any) -> "_Stream":
         """Speak TLS from here on."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import TypeGuard
 
 import attrs
 
@@ -40,6 +41,7 @@ from identomat_async.errors import (
 )
 from identomat_async.events import (
     AnswerConflict,
+    ForeignAnswer,
     Halted,
     OutcomeReady,
     Paused,
@@ -264,6 +266,8 @@ class Learner:
                 lateness=max(0.0, now - entry.due),
             )
         )
+        if _is_error(answer) and answer.reason == "other-session":
+            self.hub.tell(ForeignAnswer(token_hash=name))
         if status is None or status == before.status:
             return
         self.hub.tell(
@@ -296,7 +300,7 @@ def _age_of_decision(entry: Entry, now: float) -> float:
     return max(0.0, decided - state.begun)
 
 
-def _is_error(answer: Answer) -> bool:
+def _is_error(answer: Answer) -> TypeGuard[IdentomatError]:
     return isinstance(answer, IdentomatError)
 
 

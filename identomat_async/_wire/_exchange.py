@@ -12,6 +12,7 @@ import anyio.lowlevel
 import attrs
 
 from identomat_async._pause import Pause
+from identomat_async._wire._documents import NAME_OF_SESSION, check_named
 from identomat_async._wire._files import Sink
 from identomat_async._wire._lane_transport import FRESH, PAUSE, PROGRESS, distrust, unwind
 from identomat_async._wire._line import Transport
@@ -85,7 +86,7 @@ async def exchange(
     failure: IdentomatError
     try:
         response = await transport.handle_async_request(library.request(request, extensions))
-        return await _read(response, operation, secret, sink)
+        return await _read(response, operation, secret, sink, request.session)
     except IdentomatError as error:
         failure = error
     except Exception as error:  # noqa: BLE001 - whatever a transport raises is a failed request
@@ -109,7 +110,11 @@ def _steps(timeout: float) -> Mapping[str, float]:
 
 
 async def _read(
-    response: Any, operation: Operation, secret: bytes | None, sink: Sink | None
+    response: Any,
+    operation: Operation,
+    secret: bytes | None,
+    sink: Sink | None,
+    session: str | None,
 ) -> Reply:
     stream = response.stream
     chunks: AsyncIterator[bytes] = aiter(stream)
@@ -126,9 +131,12 @@ async def _read(
             bare = Reply(status=response.status_code, headers=headers, received=received)
             reply = await _poured(bare, chunks, operation, secret or b"", sink)
         check(reply, operation, secret=secret)
-    except SignatureError:
-        # Whatever changes what is said may do so to the next answer as well.
-        distrust(stream)
+        if session is not None and NAME_OF_SESSION in reply.body:
+            check_named(reply.body, session, operation)
+    except (SignatureError, ResponseDecodeError) as error:
+        # Whatever changes what is said, or to whom, may do so to the next answer as well.
+        if isinstance(error, SignatureError) or error.reason == "other-session":
+            distrust(stream)
         raise
     finally:
         await stream.aclose()

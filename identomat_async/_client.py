@@ -70,8 +70,9 @@ class IdentomatClient(Methods):
             ``socks5://`` needs the package socksio.
         engine: The HTTP library: ``"httpx"``, or ``"httpx2"`` with the extra of that name.
         transport: A transport of that library, or a function that makes one and is called
-            once per connection. A single transport cannot give fresh connections; one
-            warning says so. It takes the place of *ssl_context* and *proxy*.
+            once per connection: it must make another one each time, with connections of its
+            own if it has any. A single transport cannot give fresh connections; one warning
+            says so. It takes the place of *ssl_context* and *proxy*.
         observers: Functions that are called with every event of the pollers that
             `wait` and `wait_all` use.
 

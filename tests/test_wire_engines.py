@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 import trustme
 from anyio.abc import SocketAttribute, SocketStream
@@ -307,6 +308,80 @@ async def test_the_users_own_transports_of_the_library_are_held_to_the_same(engi
             assert await look(client) is SessionStatus.IN_PROGRESS
 
     assert server.connections == 3
+
+
+def wrapping(http: Any, make: Callable[[], Any]) -> type[Any]:
+    class Wrapper(http.AsyncBaseTransport):  # type: ignore[misc] # either library's
+        def __init__(self) -> None:
+            self.inner = make()
+
+        async def handle_async_request(self, request: object) -> object:
+            return await self.inner.handle_async_request(request)
+
+        async def aclose(self) -> None:
+            await self.inner.aclose()
+
+    return Wrapper
+
+
+@engines
+@pytest.mark.parametrize("way", ["itself", "in-a-wrapper", "in-wrappers"])
+async def test_a_transport_that_comes_twice_is_refused(engine: Engine, way: str) -> None:
+    http: Any = library(engine).http
+    async with http.AsyncHTTPTransport() as shared:
+        shared.aclose = anyio.lowlevel.checkpoint  # as where somebody else goes on using it
+        wrapper = wrapping(http, lambda: shared)
+        again = wrapper()
+        ways: dict[str, Callable[[], Any]] = {
+            "itself": lambda: shared,
+            "in-a-wrapper": lambda: again,
+            "in-wrappers": wrapper,
+        }
+        async with (
+            listening(Server(PENDING).serve) as port,
+            client_of(port, engine=engine, transport=ways[way]) as client,
+        ):
+            await client.result("t")
+            with pytest.raises(ConfigurationError, match="must make a transport") as caught:
+                await client.result("t")
+            assert lanes_of(client).busy == 0
+        del shared.aclose
+
+    assert caught.value.maybe_applied == (way != "itself")
+
+
+@engines
+async def test_transports_that_are_wrapped_anew_each_time_serve(engine: Engine) -> None:
+    server, http = Server(PENDING), library(engine).http
+    wrapper = wrapping(http, http.AsyncHTTPTransport)
+    async with (
+        listening(server.serve) as port,
+        client_of(port, engine=engine, transport=wrapper) as client,
+    ):
+        for _ in range(3):
+            await client.result("t")
+
+    assert server.connections == 3
+
+
+@engines
+async def test_what_stands_in_for_a_service_may_come_again_and_again(engine: Engine) -> None:
+    http: Any = library(engine).http
+
+    class Fake(http.AsyncBaseTransport):  # type: ignore[misc] # either library's
+        async def handle_async_request(self, request: object) -> object:
+            return http.Response(200, content=b'{"result":"approved"}')
+
+        async def aclose(self) -> None:
+            pass
+
+    def answer(_: object) -> object:
+        return http.Response(200, content=b'{"result":"approved"}')
+
+    for transport in (http.MockTransport(answer), Fake()):
+        async with IdentomatClient("k", engine=engine, transport=lambda: transport) as client:  # noqa: B023
+            for _ in range(3):
+                assert (await client.result("t")).status is SessionStatus.APPROVED
 
 
 def run_python(code: str) -> str:

@@ -10,6 +10,14 @@ from typing import Any, Final, Never, Protocol
 
 import anyio.lowlevel
 
+from identomat_async._wire._once import Once
+from identomat_async.errors import ConfigurationError
+
+EACH_ITS_OWN: Final = (
+    "the function must make a transport with a connection of its own each time it is called, "
+    "or what you act on may be the answer to another question"
+)
+
 # Until an answer begins, hints that it will (HTTP 1xx) are read without a pause, however
 # many arrive at once: so little of them is taken at a time that others have their turn.
 _FEW_BYTES: Final = 8192
@@ -26,14 +34,35 @@ class Transport(Protocol):
 
 
 class Carrier:
-    """What holds the connection of a lane: a transport of which nothing else is known."""
+    """
+    What holds the connection of a lane: a transport of which nothing else is known.
 
-    def __init__(self, transport: Transport) -> None:
+    Args:
+        transport: The transport.
+        streams: Knows the connections of the other lanes; they may share none.
+    """
+
+    def __init__(self, transport: Transport, *, streams: Once | None = None) -> None:
         self._transport = transport
+        self._streams = streams
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Send *request*."""
-        return await self._transport.handle_async_request(request)
+        """
+        Send *request*.
+
+        Raises:
+            ConfigurationError: It went over a connection on which something has travelled.
+        """
+        response = await self._transport.handle_async_request(request)
+        streams, self._streams = self._streams, None
+        if streams is not None:
+            stream = response.extensions.get("network_stream")
+            if stream is not None and not streams.is_new(stream):
+                await response.stream.aclose()
+                raise ConfigurationError(
+                    f"transport= shares connections: {EACH_ITS_OWN}", maybe_applied=True
+                )
+        return response
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -73,7 +102,7 @@ class Line(Carrier):
     async def handle_async_request(self, request: Any) -> Any:
         """Send *request*."""
         self._plug.has_begun = self._plug.has_hints = False
-        response = await super().handle_async_request(request)
+        response = await self._transport.handle_async_request(request)
         self._plug.has_begun = True
         stream = response.extensions.get("network_stream")
         if stream is not self._stream and stream is not None:

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 
+from identomat_async._edge import refusing
 from identomat_async._wire._secret import Secret
 from identomat_async._wire._signing import authorization, code_for_body
 from identomat_async.errors import ConfigurationError
@@ -252,6 +253,7 @@ def _check_key(key: Secret, *, name: str) -> None:
         raise ConfigurationError(_MUST_BE_PLAIN.format(name))
 
 
+@refusing
 def checked_base_url(url: str, *, name: str = "base_url") -> str:
     """
     Return *url* with exactly one slash at its end.

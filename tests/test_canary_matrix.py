@@ -9,7 +9,6 @@ import anyio
 import attrs
 import pytest
 
-from identomat_async import Media
 from identomat_async.errors import IdentomatError
 from identomat_async.sandbox import Script
 from tests import test_canary as canary

@@ -327,6 +327,8 @@ async def rationed(case: Case) -> AsyncIterator[None]:
         await group.start(hold)
         yield
     assert budget.in_flight == 0
+    assert budget.try_acquire()
+    budget.release()
 
 
 @asynccontextmanager

@@ -1,6 +1,8 @@
 """Either HTTP library, what is left on a connection, and proxies: over real sockets."""
 
 import base64
+import logging
+import re
 import socket
 import ssl
 import subprocess
@@ -8,6 +10,8 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -18,6 +22,7 @@ from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.tls import TLSListener
 
 from identomat_async import IdentomatClient, RetryPolicy, SessionStatus
+from identomat_async._wire._exchange import _LOGGERS
 from identomat_async._wire._line import Carrier, Line, _has_more, _Plug
 from identomat_async._wire._transport import Engine, library
 from identomat_async.errors import (
@@ -390,6 +395,40 @@ def run_python(code: str) -> str:
     )
     assert not done.stderr
     return done.stdout.strip()
+
+
+# What an answer says goes through these loggers and no others: a new one has to be seen to,
+# or what it is told at level DEBUG comes out. HTTP/2 is never spoken.
+@engines
+def test_every_logger_of_the_library_is_known(engine: Engine) -> None:
+    core = import_module({"httpx": "httpcore", "httpx2": "httpcore2"}[engine])
+    texts = [each.read_text() for each in Path(str(core.__file__)).parent.rglob("*.py")]
+    calls = sum(text.count("getLogger(") for text in texts)
+    found = [
+        name for text in texts for name in re.findall(r"""getLogger\(["']([\w.]+)["']\)""", text)
+    ]
+
+    assert len(found) == calls > 0
+    assert set(found) - {f"{core.__name__}.http2"} == {logger.name for logger in _LOGGERS[engine]}
+
+
+@engines
+async def test_what_the_library_logs_of_an_answer_is_wiped_out(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    core = {"httpx": "httpcore", "httpx2": "httpcore2"}[engine]
+    answer = PENDING.replace(b"\r\n\r\n", b"\r\nX-Person: Anna-Canary\r\n\r\n", 1)
+    with caplog.at_level(logging.DEBUG, logger=core):
+        async with (
+            listening(Server(answer).serve) as port,
+            client_of(port, engine=engine) as client,
+        ):
+            await look(client)
+            await client.result("t")
+
+    messages = [each.getMessage() for each in caplog.records if each.name.startswith(core)]
+    assert messages.count("receive_response_headers.complete") == 2
+    assert "Anna-Canary" not in "".join(messages)
 
 
 def test_an_engine_that_is_not_installed_says_what_to_install() -> None:

@@ -16,7 +16,12 @@ from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import nudged
 from identomat_async._polling._waiting import Group, Member
-from identomat_async.errors import AuthenticationError, ConnectionFailedError, IdentomatError
+from identomat_async.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    IdentomatError,
+    ResponseDecodeError,
+)
 
 APPROVED, REVIEW = SessionStatus.APPROVED, SessionStatus.MANUAL_CHECK
 OPEN, UNKNOWN = SessionStatus.IN_PROGRESS, SessionStatus("thinking")
@@ -166,6 +171,15 @@ def test_unknown_words_and_conflicts_are_told_without_the_word() -> None:
     assert desk.told[-1] == events.AnswerConflict(
         token_hash="hash of t", kept="APPROVED", fresh=None
     )
+
+
+def test_an_answer_of_another_session_is_told() -> None:
+    desk = Desk()
+    desk.learn(ResponseDecodeError("x", reason="json", retryable=True), 1.0)
+    desk.learn(ResponseDecodeError("x", reason="other-session", retryable=True), 2.0)
+
+    assert desk.names == ["PollFinished", "PollFinished", "ForeignAnswer"]
+    assert desk.told[-1] == events.ForeignAnswer(token_hash="hash of t")
 
 
 def test_an_unsound_schedule_is_told_once() -> None:

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import math
 import pickle
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -28,7 +27,7 @@ from identomat_async._wire._protocol import (
     to_json,
     widget_url,
 )
-from identomat_async._wire._retry import Quota, asked_wait, may_repeat, sound_wait, wait_fault
+from identomat_async._wire._retry import Quota, asked_wait, may_repeat, wait_fault
 from identomat_async._wire._secret import Secret
 from identomat_async._wire._signing import (
     authorization,
@@ -352,11 +351,6 @@ def test_waits_of_strategies_can_be_added() -> None:
     wait = wait_fixed(5) + wait_fault()
 
     assert 5 <= wait(state_after(None, 1)) <= 5.25
-
-
-@pytest.mark.parametrize(("said", "taken"), [(3, 3), (-1, 0), (math.nan, 0), (math.inf, 0)])
-def test_a_senseless_wait_is_none(said: float, taken: float) -> None:
-    assert sound_wait(said) == taken
 
 
 def test_repeats_run_out_and_come_back_with_successes() -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import TypeGuard
 
 import attrs
 
@@ -40,6 +41,7 @@ from identomat_async.errors import (
 )
 from identomat_async.events import (
     AnswerConflict,
+    ForeignAnswer,
     Halted,
     OutcomeReady,
     Paused,
@@ -298,6 +300,8 @@ class Learner:
                 lateness=max(0.0, now - entry.due),
             )
         )
+        if _is_error(answer) and answer.reason == "other-session":
+            self.hub.tell(ForeignAnswer(token_hash=name))
         if status is None or status == before.status:
             return
         self.hub.tell(
@@ -323,7 +327,7 @@ def _is_outage(error: IdentomatError | None) -> bool:
     )
 
 
-def _is_error(answer: Answer) -> bool:
+def _is_error(answer: Answer) -> TypeGuard[IdentomatError]:
     return isinstance(answer, IdentomatError)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from operator import length_hint
 from types import TracebackType
@@ -15,6 +16,7 @@ from tenacity.wait import wait_base
 
 from identomat_async._budget import RateBudget, whole
 from identomat_async._clock import Deadline, Seconds, seconds
+from identomat_async._edge import refusing, result_or_refusal
 from identomat_async._model._result import SessionResult
 from identomat_async._polling._core import GRACE, Core, OnAccountError
 from identomat_async._polling._courier import Handler
@@ -139,6 +141,7 @@ class ResultPoller:
     async def __anext__(self) -> Outcome:
         return await self._core.next_outcome()
 
+    @refusing
     async def watch(
         self,
         token: str,
@@ -182,6 +185,7 @@ class ResultPoller:
         self._core.desk.watch_all([watch])
         await checkpoint()
 
+    @refusing
     async def watch_many(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> None:
         """
         Watch many sessions.
@@ -212,6 +216,7 @@ class ResultPoller:
         finally:
             self._core.desk.expect(0)
 
+    @refusing
     async def discard(self, token: str) -> bool:
         """
         Watch a session no more; no outcome of it is handed over after this returns.
@@ -226,6 +231,7 @@ class ResultPoller:
         await checkpoint()
         return was_watched
 
+    @refusing
     def nudge(self, token: str) -> bool:
         """
         Look at a session now: the person has come back to `return_url`.
@@ -265,8 +271,11 @@ class ResultPoller:
         """
         # One frame and no timer: a hundred thousand tasks may stand here.
         self._core.check()
-        waiter = self._core.waits.join(token, deadline=deadline, until=until)
-        del token  # or whoever is cancelled here would show it
+        join = partial(self._core.waits.join, token, deadline=deadline, until=until)
+        waiter = result_or_refusal(join)
+        del token, join  # or whoever is cancelled here, or refused, would show it
+        if isinstance(waiter, ConfigurationError):
+            raise waiter
         try:
             while not waiter.is_over:
                 await self._core.waits.over(waiter)
@@ -274,6 +283,7 @@ class ResultPoller:
             self._core.waits.leave(waiter)
         return waiter.result()
 
+    @refusing
     async def wait_all(
         self,
         tokens: Iterable[str] | AsyncIterable[str],
@@ -379,6 +389,7 @@ class ResultPoller:
         """Return how the poller stands."""
         return self._core.stats()
 
+    @refusing
     def session(self, token: str) -> WatchedSession | None:
         """Return how one session stands here, None if it is neither watched nor awaited."""
         entry = self._core.engine.roster.live.get(token)

@@ -267,7 +267,8 @@ class Caller:
         try:
             await self._cut_off()
         finally:
-            with suppress(Exception):  # what fails to close is not used again
+            # What fails to close, or does not in time, is not used again.
+            with anyio.move_on_after(4 * _CLOSING_TIME), suppress(Exception):
                 await self.transport.aclose()
 
     async def _cut_off(self) -> None:
@@ -324,6 +325,8 @@ class _Attempts(Generic[T]):
             retry=self._again, wait=self._wait, stop=self._stop, sleep=anyio.sleep, reraise=True
         )
         value: T = await retrying(self._once, request)
+        if self._call.sink is not None:
+            await self._call.sink.commit()
         self._caller.quota.earn(self._spent if policy.attempts > 1 else 0)
         return value
 
@@ -369,7 +372,8 @@ class _Attempts(Generic[T]):
 
     def _wait(self, state: RetryCallState) -> float:
         # What the service asked for has become a pause of the whole client.
-        return max(sound_wait(self._caller.retry.wait(state)), self._caller.pause.remaining())
+        said = sound_wait(self._caller.retry.wait, state, _error_of(state))
+        return max(said, self._caller.pause.remaining())
 
     def _stop(self, state: RetryCallState) -> bool:
         error = _error_of(state)

@@ -8,9 +8,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 from identomat_async._pause import Pause
+from identomat_async._wire._documents import NAME_OF_SESSION, check_named
 from identomat_async._wire._files import Sink
 from identomat_async._wire._lane_transport import FRESH, PAUSE, PROGRESS, distrust, unwind
 from identomat_async._wire._line import Transport
@@ -33,6 +35,9 @@ _LOGGERS: Final = {
     )
     for name, below in {"httpx": "httpcore", "httpx2": "httpcore2"}.items()
 }
+# What has arrived is read without waiting for anything, in pieces as small as a byte: after
+# so many of them others have their turn, and the deadline is looked at.
+_LONGEST_TURN: Final = 100
 # A medium may begin slowly, but then it has to come: bytes per second, on average from its
 # first byte on.
 _SLOW_START: Final = 10.0
@@ -81,7 +86,7 @@ async def exchange(
     failure: IdentomatError
     try:
         response = await transport.handle_async_request(library.request(request, extensions))
-        return await _read(response, operation, secret, sink)
+        return await _read(response, operation, secret, sink, request.session)
     except IdentomatError as error:
         failure = error
     except Exception as error:  # noqa: BLE001 - whatever a transport raises is a failed request
@@ -105,7 +110,11 @@ def _steps(timeout: float) -> Mapping[str, float]:
 
 
 async def _read(
-    response: Any, operation: Operation, secret: bytes | None, sink: Sink | None
+    response: Any,
+    operation: Operation,
+    secret: bytes | None,
+    sink: Sink | None,
+    session: str | None,
 ) -> Reply:
     stream = response.stream
     chunks: AsyncIterator[bytes] = aiter(stream)
@@ -122,9 +131,12 @@ async def _read(
             bare = Reply(status=response.status_code, headers=headers, received=received)
             reply = await _poured(bare, chunks, operation, secret or b"", sink)
         check(reply, operation, secret=secret)
-    except SignatureError:
-        # Whatever changes what is said may do so to the next answer as well.
-        distrust(stream)
+        if session is not None and NAME_OF_SESSION in reply.body:
+            check_named(reply.body, session, operation)
+    except (SignatureError, ResponseDecodeError) as error:
+        # Whatever changes what is said, or to whom, may do so to the next answer as well.
+        if isinstance(error, SignatureError) or error.reason == "other-session":
+            distrust(stream)
         raise
     finally:
         await stream.aclose()
@@ -165,9 +177,13 @@ async def _collect(
 ) -> bytes:
     gauge = _Gauge(operation, cap)
     body = bytearray(first)
+    turn = 0
     async for chunk in chunks:
         body += chunk
         gauge.check(len(body))
+        turn += 1
+        if turn % _LONGEST_TURN == 0:
+            await anyio.lowlevel.checkpoint()
     return bytes(body)
 
 
@@ -177,8 +193,12 @@ async def _drain(
     gauge = _Gauge(operation, operation.cap)
     code = hmac.new(secret, first, "sha256")
     size = len(first)
+    turn = 0
     await sink.write(first)
     async for chunk in chunks:
+        turn += 1
+        if turn % _LONGEST_TURN == 0:
+            await anyio.lowlevel.checkpoint()
         size += len(chunk)
         gauge.check(size)
         code.update(chunk)

@@ -4,11 +4,12 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from typing import Literal, TypeGuard, get_args
+from typing import Literal, TypeGuard, cast, get_args
 from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 
+from identomat_async._edge import refusing
 from identomat_async._wire._secret import Secret
 from identomat_async._wire._signing import authorization, code_for_body
 from identomat_async.errors import ConfigurationError
@@ -47,6 +48,7 @@ class Operation:
         urgent: Whether it goes before polls in the queue for the rate.
         extra_attempts: Tries beyond the retry policy's own number.
         is_media: Whether a good reply is bytes instead of JSON.
+        is_document: Whether a good reply is the document of the session that was named.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Operation:
     urgent: bool = False
     extra_attempts: int = 0
     is_media: bool = False
+    is_document: bool = False
 
     @property
     def cap(self) -> int:
@@ -64,8 +67,15 @@ class Operation:
 
 
 BEGIN = Operation(name="begin", path="begin/", repeatable=False, urgent=True)
-RESULT = Operation(name="result", path="result/")
-DELETE = Operation(name="delete", path="delete/", deadline=60.0, extra_attempts=2, urgent=True)
+RESULT = Operation(name="result", path="result/", is_document=True)
+DELETE = Operation(
+    name="delete",
+    path="delete/",
+    deadline=60.0,
+    extra_attempts=2,
+    urgent=True,
+    is_document=True,
+)
 SCREENING = Operation(name="get-screening-person-details", path="get-screening-person-details/")
 
 
@@ -93,12 +103,22 @@ def other_operation(method: str) -> Operation:
 # Not frozen: one is made at every look, and that would take twice as long.
 @attrs.define(kw_only=True)
 class WireRequest:
-    """A request, ready to be sent. Its repr shows nothing that is secret."""
+    """
+    A request, ready to be sent. Its repr shows nothing that is secret.
+
+    Attributes:
+        method: Of HTTP.
+        url: Where it goes.
+        headers: Name and value of those that not every request has.
+        body: The exact bytes.
+        session: The session whose document is asked for, None if none is.
+    """
 
     method: str
     url: str = attrs.field(repr=False)
     headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
+    session: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -148,7 +168,7 @@ class Endpoint:
             return self.request(RESULT, {"session_token": token})
         # Nothing in a token has to be escaped.
         body = f'{self._asking.reveal()}{token}"}}'.encode()
-        return _post(self.base_url + RESULT.path, "application/json", body)
+        return _post(self.base_url + RESULT.path, "application/json", body, token)
 
     def request(self, operation: Operation, params: Mapping[str, object]) -> WireRequest:
         """
@@ -165,18 +185,20 @@ class Endpoint:
             raise ConfigurationError("company_key is added to every call: leave it out of params")
         everything = {"company_key": self.company_key.reveal(), **params}
         url = self.base_url + operation.path
+        session = cast("str", params["session_token"]) if operation.is_document else None
         if self.encoding == "query":
             url = f"{url}?{_urlencoded(everything)}"
-            return WireRequest(method="GET", url=url, headers=(), body=b"")
+            return WireRequest(method="GET", url=url, headers=(), body=b"", session=session)
         if self.encoding == "form":
-            return _post(url, "application/x-www-form-urlencoded", _urlencoded(everything).encode())
-        request = _post(url, "application/json", to_json(everything))
+            said = _urlencoded(everything).encode()
+            return _post(url, "application/x-www-form-urlencoded", said, session)
+        request = _post(url, "application/json", to_json(everything), session)
         return request if self.secret_key is None else _signed(request, self.secret_key)
 
 
-def _post(url: str, content_type: str, body: bytes) -> WireRequest:
+def _post(url: str, content_type: str, body: bytes, session: str | None) -> WireRequest:
     headers = (("Content-Type", content_type),)
-    return WireRequest(method="POST", url=url, headers=headers, body=body)
+    return WireRequest(method="POST", url=url, headers=headers, body=body, session=session)
 
 
 def _signed(request: WireRequest, secret: Secret) -> WireRequest:
@@ -231,6 +253,7 @@ def _check_key(key: Secret, *, name: str) -> None:
         raise ConfigurationError(_MUST_BE_PLAIN.format(name))
 
 
+@refusing
 def checked_base_url(url: str, *, name: str = "base_url") -> str:
     """
     Return *url* with exactly one slash at its end.

@@ -42,10 +42,12 @@ from identomat_async._polling._outcomes import (
     Watch,
 )
 from identomat_async._polling._person import wait_person
+from identomat_async._polling._policy import Pending, PollPolicy
 from identomat_async._polling._poller import ResultPoller
 from identomat_async._polling._state import PollState
-from identomat_async._polling._step import Pending, PollPolicy, poll_step
+from identomat_async._polling._step import poll_step
 from identomat_async._polling._tally import PollerStats
+from identomat_async._polling._view import WatchedSession
 from identomat_async._wire._retry import RetryPolicy
 from identomat_async.errors import (
     ApiError,
@@ -124,6 +126,7 @@ __all__ = [
     "UserQuestionnaire",
     "WaitTimeoutError",
     "Watch",
+    "WatchedSession",
     "errors",
     "events",
     "poll_step",

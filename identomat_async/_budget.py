@@ -14,18 +14,31 @@ from identomat_async.errors import ConfigurationError
 # Going by a little less than the rate pays for that: over a second it is never exceeded.
 TIMER_SLACK = 0.015
 _PACE = 0.985
-_HIGHEST = 1e9
+_LOWEST, _HIGHEST = 1e-9, 1e9
 
 
 def _above_zero(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (is_number and 0 < value <= _HIGHEST):
-        raise ConfigurationError(f"{attribute.name} must be a finite number above 0")
+    if not (is_number and _LOWEST <= value <= _HIGHEST):
+        raise ConfigurationError(
+            f"{attribute.name} must be a finite number above 0, from {_LOWEST:g} to {_HIGHEST:g}"
+        )
+
+
+def whole(value: object, *, name: str) -> int:
+    """
+    Return *value* if it can be a number of things.
+
+    Raises:
+        ConfigurationError: It is not whole, or below 1; *name* says whose.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} must be a whole number, 1 or more")
+    return value
 
 
 def _whole(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{attribute.name} must be a whole number, 1 or more")
+    whole(value, name=attribute.name)
 
 
 # Checked when it is made, and not at each of the assignments of every request.
@@ -57,6 +70,8 @@ class RateBudget:
         self._next = self._opens = -math.inf
         self._queue: list[tuple[bool, int, _Ticket]] = []
         self._order = itertools.count()
+        # The requests per second that each of those who plan with the rate would like.
+        self._wishes: dict[object, float] = {}
 
     def __repr__(self) -> str:
         return (
@@ -82,6 +97,32 @@ class RateBudget:
     def opens_at(self) -> float:
         """The time of the event loop from which the rate admits another request."""
         return self._opens
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several plan with the rate."""
+        return len(self._wishes) > 1
+
+    def join(self, planner: object) -> None:
+        """Count on somebody who plans requests ahead, until it is to `leave`."""
+        self._wishes[planner] = 0.0
+
+    def leave(self, planner: object) -> None:
+        """Count on it no more."""
+        self._wishes.pop(planner, None)
+
+    def share(self, planner: object, wish: float) -> float | None:
+        """
+        Return the requests per second for *planner*, who would like to make *wish* of them.
+
+        All who plan are stretched by the same factor. None for no limit.
+        """
+        if self.per_second is None:
+            return None
+        if planner in self._wishes:
+            self._wishes[planner] = wish
+        others = sum(each for other, each in self._wishes.items() if other is not planner)
+        return self.per_second * wish / (wish + others) if others else self.per_second
 
     def is_open_at(self, now: float) -> bool:
         """Do what `is_open` does, at the event loop's time *now*."""

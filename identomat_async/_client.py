@@ -9,6 +9,7 @@ import anyio
 
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Deadline, Seconds, seconds
+from identomat_async._edge import refusing
 from identomat_async._model._result import SessionResult
 from identomat_async._polling._outcomes import Outcome, Until
 from identomat_async._polling._poller import ResultPoller
@@ -70,8 +71,9 @@ class IdentomatClient(Methods):
             ``socks5://`` needs the package socksio.
         engine: The HTTP library: ``"httpx"``, or ``"httpx2"`` with the extra of that name.
         transport: A transport of that library, or a function that makes one and is called
-            once per connection. A single transport cannot give fresh connections; one
-            warning says so. It takes the place of *ssl_context* and *proxy*.
+            once per connection: it must make another one each time, with connections of its
+            own if it has any. A single transport cannot give fresh connections; one warning
+            says so. It takes the place of *ssl_context* and *proxy*.
         observers: Functions that are called with every event of the pollers that
             `wait` and `wait_all` use.
 
@@ -101,15 +103,16 @@ class IdentomatClient(Methods):
         key = Secret(company_key)
         secret = None if secret_key is None else Secret(secret_key)
         way = None if proxy is None else Secret(proxy)
+        place = Secret(base_url)
+        page = place if widget_origin is None else Secret(widget_origin)
         # An error below keeps this frame, and an error tracker sends what is in it.
-        del company_key, secret_key, proxy
+        del company_key, secret_key, proxy, base_url, widget_origin
         endpoint = Endpoint(
             company_key=key,
             secret_key=secret,
-            base_url=checked_base_url(base_url),
+            base_url=checked_base_url(place.reveal()),
             encoding=encoding,
         )
-        origin = endpoint.base_url if widget_origin is None else widget_origin
         limit = checked_max_connections(max_connections)
         http = library(engine)
         caller = Caller(
@@ -129,7 +132,7 @@ class IdentomatClient(Methods):
                 max_connections=limit,
             ),
         )
-        origin = origin_of(checked_base_url(origin, name="widget_origin"))
+        origin = origin_of(checked_base_url(page.reveal(), name="widget_origin"))
         super().__init__(caller, widget_origin=origin)
         self._observers = checked_observers(observers)
         self._waiting: ResultPoller | None = None
@@ -199,12 +202,17 @@ class IdentomatClient(Methods):
             SessionNotFoundError: The service says so again and again.
             SessionInvalidError: The same.
             AuthenticationError: The service refuses the company key.
+            ClientClosedError: The client is closed.
             IdentomatError: See the class that is raised.
         """
+        self._caller.check_usable()
         if self._waiting is None:
             self._waiting = ResultPoller(self, observers=self._observers)
-        return await self._waiting.wait(token, deadline=deadline, until=until)
+        waiting = self._waiting.wait(token, deadline=deadline, until=until)
+        del token  # or whoever is cancelled here would show it
+        return await waiting
 
+    @refusing
     async def wait_all(
         self,
         tokens: Iterable[str] | AsyncIterable[str],
@@ -229,6 +237,7 @@ class IdentomatClient(Methods):
         Raises:
             AuthenticationError: The service refuses the company key.
         """
+        self._caller.check_usable()
         in_flight = self._caller.max_connections
         budget = RateBudget(rate, max_in_flight=in_flight) if rate is None else rate
         poller = ResultPoller(self, rate=budget, max_in_flight=in_flight, observers=self._observers)

@@ -89,12 +89,14 @@ class Clock:
             self._stamp = now
         return self._stamp
 
-    def wake(self) -> None:
-        """Add the time for which the machine was suspended; call this now and then."""
+    def wake(self) -> bool:
+        """Add the time for which the machine was suspended, if it was; call this now and then."""
         slept = self._asleep()
-        if slept - self._slept > _NAP:
+        was_asleep = slept - self._slept > _NAP
+        if was_asleep:
             self.offset += slept - self._slept
             self._slept = slept
+        return was_asleep
 
 
 def seconds(value: Seconds, *, name: str) -> float:

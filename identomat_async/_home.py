@@ -33,6 +33,19 @@ class Home:
                 f"this {self.owner} was first used in another {moved}: make one in each {moved}"
             )
 
+    def check_thread(self) -> None:
+        """
+        See to it that this is called where the object lives, or before it lives anywhere.
+
+        Raises:
+            ConfigurationError: It is another thread, in which no event loop would hear of it.
+        """
+        if self._thread not in (None, threading.get_ident()):
+            raise ConfigurationError(
+                f"this {self.owner} lives in the thread of its event loop: from another thread "
+                "use anyio.from_thread.run_sync, or loop.call_soon_threadsafe"
+            )
+
     def _moved(self, loop: EventLoopToken) -> str | None:
         if self._pid != os.getpid():
             return "process"

@@ -219,7 +219,8 @@ class ResponseDecodeError(IdentomatError):
 
     `reason` says what is wrong with it: ``"http"``, ``"headers"``, ``"encoding"``,
     ``"content-type"``, ``"empty"``, ``"json"``, ``"shape"``, ``"too-large"``, ``"cached"``
-    (from a cache on the way), ``"other-session"`` (it names one).
+    (from a cache on the way), ``"partial"`` (HTTP 206), ``"length"`` (a medium that does not
+    say where it ends, so that it may have been cut short), ``"other-session"`` (it names one).
     """
 
 

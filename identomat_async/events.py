@@ -86,6 +86,15 @@ class AnswerConflict(SessionEvent):
 
 
 @attrs.frozen(kw_only=True)
+class ForeignAnswer(SessionEvent):
+    """
+    The answer to a look at a session named another session; it was not used.
+
+    The connection was closed. If it happens again, something on the way mixes up answers.
+    """
+
+
+@attrs.frozen(kw_only=True)
 class OutcomeReady(SessionEvent):
     """
     A watch has come to its outcome.

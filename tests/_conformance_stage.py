@@ -30,11 +30,14 @@ class Stage:
     A service of its own that is well, is struck in one *way* of a *row*, and is well again.
 
     Attributes:
+        key: The company's key.
+        secret: The secret key, used where the row says that answers are signed.
         is_warm: Whether what strikes it strikes connections that were kept as well.
         counts: Whether requests come to it all the same, so that they can be counted.
         interrupt: Ends a call from outside; None where nothing does.
     """
 
+    key, secret = KEY, SECRET
     is_warm = True
     counts = False
     interrupt: Callable[[Any, anyio.CancelScope], Awaitable[None]] | None = None
@@ -42,7 +45,8 @@ class Stage:
     def __init__(self, row: Row, way: str) -> None:
         self.row = row
         self.way = way
-        self.sandbox = Sandbox(KEY, SECRET if row.signed else None, life=Script.of("approved"))
+        secret = self.secret if row.signed else None
+        self.sandbox = Sandbox(self.key, secret, life=Script.of("approved"))
         self.front = Front(retry_after=ASKED, **self.of_front())
         long_ago = time.monotonic() - 60
         self.sandbox.plant("other", Script.of("approved", after=1), begun=long_ago)
@@ -74,8 +78,8 @@ class Stage:
 
     def client(self) -> IdentomatClient:
         return IdentomatClient(
-            KEY,
-            secret_key=SECRET if self.row.signed else None,
+            self.key,
+            secret_key=self.secret if self.row.signed else None,
             base_url=self.base_url,
             timeout=_PATIENT,
             retry=RetryPolicy(attempts=self.row.attempts, wait=wait_none()),
@@ -125,18 +129,21 @@ class ModeStage(Stage):
 
     def _turn(self, mode: Mode) -> None:
         self.front.mode = mode
+        shut = "silent" if mode.how == "unreachable" else "refused"
         for _ in range(500):
-            if self._is_reachable() == mode.is_open:
+            if self._port() == ("open" if mode.is_open else shut):
                 return
             time.sleep(0.002)
         raise AssertionError(self.way)
 
-    def _is_reachable(self) -> bool:
+    def _port(self) -> str:
         try:
             with socket.create_connection((self.server.host, self.server.port), timeout=0.02):
-                return True
+                return "open"
+        except TimeoutError:
+            return "silent"
         except OSError:
-            return False
+            return "refused"
 
 
 class HandshakeStage(ModeStage):

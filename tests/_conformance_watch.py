@@ -93,7 +93,7 @@ class Watch:
         self._scope.cancel()
 
     async def _be_interrupted(self) -> None:
-        self._poller.nudge("poll")
+        self._look_now()
         await self._stage.interrupt(self, self._scope)
         while self._is_running:
             await self._hear()
@@ -105,11 +105,16 @@ class Watch:
     async def _look(self) -> None:
         """Look, and wait until the look is over."""
         before = len(self._finished)
-        self._poller.nudge("poll")
+        self._look_now()
         while len(self._finished) == before:
             await self._hear()
         while self._poller.stats().in_flight:
             await anyio.sleep(0.001)
+
+    def _look_now(self) -> None:
+        # As if the nudge before were long ago.
+        self._poller._core.engine.roster.live["poll"].state.early = ()
+        self._poller.nudge("poll")
 
     def _facts_of(self, finished: PollFinished) -> dict[str, Any]:
         if finished.error is not None:

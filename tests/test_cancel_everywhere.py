@@ -17,13 +17,15 @@ import anyio.lowlevel
 import pytest
 import trio
 import trustme
+from anyio.abc import TaskStatus
+from tenacity import wait_fixed
 
-from identomat_async import IdentomatClient, Media, ResultPoller, RetryPolicy
-from identomat_async.errors import ClientClosedError
+from identomat_async import IdentomatClient, Media, RateBudget, ResultPoller, RetryPolicy
+from identomat_async.errors import ClientClosedError, ServerError
 
-# A service in a process of its own, whose sockets are not ours: it prints three ports. On the
+# A service in a process of its own, whose sockets are not ours: it prints four ports. On the
 # second it closes each connection after its answer, without having said so; on the third it
-# speaks TLS, with the certificate in the file that is named.
+# speaks TLS, with the certificate in the file that is named; the fourth is a proxy's.
 SERVICE = """
 import asyncio, ssl, sys
 
@@ -33,6 +35,7 @@ def whole(kind, body):
 
 DOCUMENT = whole("application/json", b'{"result":"approved"}')
 TOKEN = whole("application/json", b'"token"')
+FAILED = whole("text/plain", b"no").replace(b"200 OK", b"503 No")
 IMAGE = whole("image/jpeg", b"\\xff\\xd8" + b"x" * 20_000)
 
 class Connection(asyncio.Protocol):
@@ -47,13 +50,32 @@ class Connection(asyncio.Protocol):
         if self.received.endswith(b"}"):
             path = self.received.split(b" ", 2)[1]
             said = TOKEN if b"begin" in path else IMAGE if b"face" in path else DOCUMENT
-            self.transport.write(said)
+            self.transport.write(FAILED if b'"failing"' in self.received else said)
             self.received = b""
             if self.closes:
                 self.transport.close()
 
 class Closing(Connection):
     closes = True
+
+async def pass_on(reader, writer):
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    writer.close()
+
+async def connect(reader, writer):
+    try:
+        head = await reader.readuntil(b"\\r\\n\\r\\n")
+        port = int(head.split()[1].rpartition(b":")[2])
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+        await asyncio.gather(pass_on(reader, back), pass_on(there, writer))
+    except (OSError, asyncio.IncompleteReadError):
+        writer.close()
 
 async def main():
     loop = asyncio.get_running_loop()
@@ -62,6 +84,8 @@ async def main():
     for kind, context in ((Connection, None), (Closing, None), (Connection, tls)):
         server = await loop.create_server(kind, "127.0.0.1", 0, ssl=context)
         print(server.sockets[0].getsockname()[1], flush=True)
+    proxy = await asyncio.start_server(connect, "127.0.0.1", 0)
+    print(proxy.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
 asyncio.run(main())
@@ -72,8 +96,27 @@ class Service:
     """Where it is, and how to trust it."""
 
     def __init__(self, ports: list[int], trusting: ssl.SSLContext) -> None:
-        self.plain, self.closing, self.tls = ports
+        self.plain, self.closing, self.tls, self.proxy = ports
         self.trusting = trusting
+
+    def client(self, kind: str, limit: int) -> IdentomatClient:
+        """Make a client of the service on one of its ports, or behind the proxy or a rate."""
+        keywords: dict[str, Any] = {
+            "proxied": {"proxy": f"http://127.0.0.1:{self.proxy}"},
+            "rationed": {"rate": RateBudget(10**6, max_in_flight=1)},
+        }.get(kind, {})
+        if kind in {"tls", "proxied"}:
+            base_url = f"https://localhost:{self.tls}/"
+        else:
+            base_url = f"http://127.0.0.1:{self.closing if kind == 'closing' else self.plain}/"
+        return IdentomatClient(
+            "k",
+            base_url=base_url,
+            max_connections=limit,
+            retry=RetryPolicy(attempts=2 if kind == "retried" else 1, wait=wait_fixed(0.002)),
+            ssl_context=self.trusting,
+            **keywords,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +134,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     ) as process:
         said = process.stdout
         assert said is not None
-        yield Service([int(said.readline()) for _ in range(3)], trusting)
+        yield Service([int(said.readline()) for _ in range(4)], trusting)
 
 
 class Steps:
@@ -196,6 +239,10 @@ class Case:
             finally:
                 self.left = len(poller)
 
+    async def fail(self) -> None:
+        with pytest.raises(ServerError):
+            await self.client.result("failing")
+
     async def aclose(self) -> None:
         await self.client.aclose()
 
@@ -265,6 +312,31 @@ async def queued(case: Case) -> AsyncIterator[None]:
         yield
 
 
+@asynccontextmanager
+async def rationed(case: Case) -> AsyncIterator[None]:
+    budget = case.client.source.budget
+    assert budget is not None
+
+    async def hold(*, task_status: TaskStatus[None]) -> None:
+        await budget.acquire()
+        task_status.started()
+        await anyio.sleep(0.002)
+        budget.release()
+
+    async with anyio.create_task_group() as group:
+        await group.start(hold)
+        yield
+    assert budget.in_flight == 0
+    assert budget.try_acquire()
+    budget.release()
+
+
+@asynccontextmanager
+async def paused(case: Case) -> AsyncIterator[None]:
+    case.client.source.pause.heed(0.002)
+    yield
+
+
 async def somebody(case: Case) -> None:
     try:
         await case.result()
@@ -281,6 +353,10 @@ STATES = [
 CASES = [
     *product(OPERATIONS, STATES),
     *product([Case.result, Case.look], [pytest.param(fresh, 5, "tls", id="tls")]),
+    *product([Case.result, Case.look], [pytest.param(fresh, 5, "proxied", id="proxied")]),
+    *product([Case.begin, Case.result], [pytest.param(rationed, 5, "rationed", id="rationed")]),
+    *product([Case.begin, Case.result], [pytest.param(paused, 5, "plain", id="paused")]),
+    (Case.fail, pytest.param(fresh, 5, "retried", id="retried")),
 ]
 
 
@@ -296,11 +372,11 @@ def tasks() -> int:
 
 
 async def settled(figure: Callable[[], int], expected: int) -> None:
-    """Give what is closed a moment to be gone: a turn of the event loop or two."""
-    for _ in range(10):
+    """Give what is closed a moment to be gone: turns of the event loop, or of a thread."""
+    for turn in range(100):
         if figure() <= expected:
             return
-        await anyio.lowlevel.checkpoint()
+        await anyio.sleep(0 if turn < 10 else 0.005)
     assert figure() == expected
 
 
@@ -322,16 +398,8 @@ def test_wherever_it_is_cancelled_nothing_is_lost(
     service: Service,
     tmp_path: Path,
 ) -> None:
-    origin = "https://localhost" if kind == "tls" else "http://127.0.0.1"
-
     async def cancel_at(k: int) -> bool:
-        client = IdentomatClient(
-            "k",
-            base_url=f"{origin}:{getattr(service, kind)}/",
-            max_connections=limit,
-            retry=RetryPolicy(attempts=1),
-            ssl_context=service.trusting,
-        )
+        client = service.client(kind, limit)
         case = Case(client, tmp_path)
         async with state(case):
             got_so_far = await cancelling(case, operation, k)

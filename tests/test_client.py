@@ -517,3 +517,12 @@ async def test_entering_a_closed_client_is_an_error() -> None:
 
     with pytest.raises(ClientClosedError, match="make another one"):
         await client.__aenter__()
+
+
+async def test_waiting_with_a_closed_client_says_that_it_is_closed() -> None:
+    client = IdentomatClient("k")
+    await client.aclose()
+
+    for wait in (lambda: client.wait("t"), lambda: client.wait_all(["t"])):
+        with pytest.raises(ClientClosedError, match="the client is closed"):
+            await wait()

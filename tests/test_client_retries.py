@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import anyio
@@ -182,17 +184,27 @@ async def test_everybody_who_shares_the_client_waits() -> None:
     assert 10 <= service.gaps[0] <= 11.1
 
 
-@pytest.mark.parametrize("said", [-5.0, math.nan, math.inf])
-async def test_a_strategy_that_makes_no_sense_does_not_stop_a_call(said: float) -> None:
+UNSOUND = [-5.0, math.nan, math.inf, None, "1", Decimal(1), timedelta(seconds=1), ValueError("x")]
+
+
+@pytest.mark.parametrize("said", UNSOUND, ids=repr)
+async def test_a_strategy_that_makes_no_sense_hides_no_answer(said: object) -> None:
     class Senseless(wait_base):
-        def __call__(self, retry_state: object) -> float:
+        def __call__(self, retry_state: object) -> Any:
+            if isinstance(said, Exception):
+                raise said
             return said
 
-    service = Service(DOWN, OK)
-    async with service.client(wait=Senseless()) as client:
+    service = Service(DOWN, OK, DOWN)
+    async with service.client(wait=Senseless(), attempts=2) as client:
         await client.result("t")
+        error = await failure(lambda: client.result("t"), ServerError)
 
-    assert service.gaps == pytest.approx([0], abs=0.05)
+    assert service.gaps == pytest.approx([0, 0, 0], abs=0.05)
+    assert (error.__cause__, error.__context__) == (None, None)
+    assert error.__notes__ == [
+        f"RetryPolicy.wait gave no seconds to wait, but {type(said).__name__}"
+    ]
 
 
 async def test_a_quota_limits_the_repeats_of_all_calls_together() -> None:

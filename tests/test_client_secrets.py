@@ -12,7 +12,7 @@ import anyio
 import pytest
 from tenacity import wait_none
 
-from identomat_async import IdentomatClient, Media, RetryPolicy
+from identomat_async import IdentomatClient, Media, ResultPoller, RetryPolicy
 from identomat_async._wire._transport import library
 from identomat_async.errors import ConfigurationError, IdentomatError
 from identomat_async.sandbox import Sandbox
@@ -202,3 +202,46 @@ async def test_no_logger_is_told_anything(caplog: pytest.LogCaptureFixture) -> N
             await client.result(TOKEN)
 
     assert [canary for canary in CANARIES if canary in caplog.text] == []
+
+
+WRONG, UNSENDABLE = f"{TOKEN}\n", {"name": PERSON, "x": object()}
+REFUSED: dict[str, Callable[[IdentomatClient, Path], Any]] = {
+    "begin-flags": lambda client, _: client.begin(UNSENDABLE),
+    "begin-steps": lambda client, _: client.begin(steps=[UNSENDABLE]),
+    "begin-config": lambda client, _: client.begin(config_id=f"{PERSON} x"),
+    "begin-parent": lambda client, _: client.begin(parent_session=WRONG),
+    "begin-deadline": lambda client, _: client.begin({"name": PERSON}, deadline=-1),
+    "result": lambda client, _: client.result(WRONG),
+    "result-deadline": lambda client, _: client.result(TOKEN, deadline=-1),
+    "delete": lambda client, _: client.delete(WRONG),
+    "media": lambda client, _: client.media(WRONG, Media.FACE),
+    "media-kind": lambda client, _: client.media(TOKEN, PERSON),  # type: ignore[arg-type]
+    "save-media": lambda client, folder: client.save_media(WRONG, Media.FACE, folder / "x"),
+    "screening": lambda client, _: client.screening_person(f"{PERSON} x"),
+    "call": lambda client, _: client.call("x", UNSENDABLE),
+    "call-method": lambda client, _: client.call(f"{TOKEN}?", {"name": PERSON}),
+    "widget-url": lambda client, _: client.widget_url(WRONG),
+    "token-hash": lambda client, _: client.token_hash(WRONG),
+    "wait": lambda client, _: client.wait(WRONG),
+    "wait-deadline": lambda client, _: client.wait(TOKEN, deadline=-1),
+    "wait-all": lambda client, _: client.wait_all([TOKEN, WRONG]),
+    "poller-wait": lambda client, _: ResultPoller(client).wait(WRONG),
+    "poller-wait-all": lambda client, _: ResultPoller(client).wait_all([TOKEN, WRONG]),
+    "watch": lambda client, _: ResultPoller(client).watch(WRONG, reference=PERSON),
+    "watch-deadline": lambda client, _: ResultPoller(client).watch(TOKEN, deadline=-1),
+    "watch-many": lambda client, _: ResultPoller(client).watch_many([TOKEN, WRONG]),
+    "base-url": lambda *_: IdentomatClient("k", base_url=f"https://u:{SECRET}@x.example/"),
+    "widget-origin": lambda *_: IdentomatClient("k", widget_origin=f"https://u:{SECRET}@x.example"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_no_refusal_holds_what_was_refused(name: str, tmp_path: Path) -> None:
+    refuse = REFUSED[name]
+    async with IdentomatClient(COMPANY) as client:
+        with pytest.raises(ConfigurationError) as caught:
+            await refuse(client, tmp_path)
+
+    text = shown(caught.value)
+    assert [canary for canary in CANARIES if canary in text] == []
+    assert caught.value.__cause__ is caught.value.__context__ is None

@@ -177,3 +177,25 @@ async def test_a_pause_that_is_lifted_is_over() -> None:
 
     assert anyio.current_time() - began < 7
     assert pause.remaining() == 0
+
+
+def test_all_who_plan_with_a_rate_are_cut_by_the_same_share() -> None:
+    budget, one, other = RateBudget(20), object(), object()
+    assert budget.share(one, 100.0) == 20
+    budget.join(one)
+    budget.join(other)
+    assert budget.is_shared
+
+    budget.share(other, 30.0)
+
+    assert budget.share(one, 10.0) == 5
+    assert budget.share(other, 30.0) == 15
+    assert budget.share(object(), 40.0) == 10
+    budget.leave(other)
+    budget.leave(other)
+    assert not budget.is_shared
+    assert budget.share(one, 10.0) == 20
+
+
+def test_without_a_rate_there_is_nothing_to_share() -> None:
+    assert RateBudget(None).share(object(), 10.0) is None

@@ -30,6 +30,32 @@ def test_those_of_one_tick_come_in_the_order_they_were_put() -> None:
     assert [agenda.pop(5.0), agenda.pop(5.0), agenda.pop(5.0)] == [*items[1:], None]
 
 
+def test_who_is_put_first_goes_before_all_who_have_been_due_for_long() -> None:
+    agenda, items = Agenda[Item](), [Item() for _ in range(5)]
+    for due, item in enumerate(items[:3]):
+        agenda.put(item, float(due))
+    agenda.put(items[3], 4.0, first=True)
+
+    assert agenda.pop(3.0) is items[0]
+    assert agenda.next_due() <= 3.0
+    assert agenda.due(5.0) == 3
+    agenda.put(items[2], 4.0, first=True)
+    assert [agenda.pop(4.0) for _ in range(4)] == [items[3], items[2], items[1], None]
+    agenda.put(items[4], 9.0, first=True)
+    assert agenda.next_due() == 9.0
+
+
+def test_who_is_put_first_while_it_is_due_already_comes_once() -> None:
+    agenda, items = Agenda[Item](), [Item() for _ in range(3)]
+    for item in items:
+        agenda.put(item, 1.0)
+    assert agenda.pop(1.0) is items[0]
+    agenda.put(items[2], 1.0, first=True)
+
+    assert [agenda.pop(1.0), agenda.pop(1.0), agenda.pop(1.0)] == [items[2], items[1], None]
+    assert agenda.next_due() == math.inf
+
+
 def test_one_that_is_moved_away_and_back_comes_once() -> None:
     agenda, item = Agenda[Item](), Item()
     for due in (5.0, 9.0, 5.0, 5.0):
@@ -45,7 +71,9 @@ Steps = list[tuple[str, int, float]]
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["put", "remove", "pop"]), st.integers(0, 4), st.floats(0.1, 20.0)
+            st.sampled_from(["put", "first", "remove", "pop"]),
+            st.integers(0, 4),
+            st.floats(0.1, 20.0),
         )
     )
 )
@@ -54,8 +82,8 @@ def test_everybody_comes_when_due_and_nobody_before_or_twice(steps: Steps) -> No
     dues: dict[Item, float] = {}
     for what, which, span in [*steps, ("pop", 0, 1000.0)]:
         item = items[which]
-        if what == "put":
-            agenda.put(item, now + span)
+        if what in {"put", "first"}:
+            agenda.put(item, now + span, first=what == "first")
             dues[item] = now + span
         elif what == "remove":
             agenda.remove(item)

@@ -10,7 +10,7 @@ from tenacity import wait_fixed
 from identomat_async import wait_learned, wait_person
 from identomat_async._polling._census import Census
 from identomat_async._polling._demand import Demand
-from identomat_async._polling._step import NO_LOAD
+from identomat_async._polling._policy import NO_LOAD
 
 NOW = 1_800_000_000.0
 

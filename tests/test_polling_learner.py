@@ -11,11 +11,17 @@ from identomat_async._polling._entry import Entry
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._learner import Learner
 from identomat_async._polling._outcomes import DeadlinePassed, Outcome, Settled, Until
+from identomat_async._polling._policy import PollPolicy
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
-from identomat_async._polling._step import PollPolicy, nudged
+from identomat_async._polling._step import nudged
 from identomat_async._polling._waiting import Group, Member
-from identomat_async.errors import AuthenticationError, ConnectionFailedError, IdentomatError
+from identomat_async.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    IdentomatError,
+    ResponseDecodeError,
+)
 
 APPROVED, REVIEW = SessionStatus.APPROVED, SessionStatus.MANUAL_CHECK
 OPEN, UNKNOWN = SessionStatus.IN_PROGRESS, SessionStatus("thinking")
@@ -81,7 +87,7 @@ def test_the_next_look_counts_from_the_due_time_unless_late(now: float, due: flo
 
 def test_after_failures_and_nudges_it_counts_from_the_look() -> None:
     failed, hurried = Desk(), Desk()
-    hurried.entry.state = nudged(hurried.entry.state, 0.0)
+    hurried.entry.state = nudged(hurried.entry.state, 0.0)[0]
     failed.learn(DOWN, 0.2)
     hurried.learn(OPEN, 0.2)
 
@@ -165,6 +171,15 @@ def test_unknown_words_and_conflicts_are_told_without_the_word() -> None:
     assert desk.told[-1] == events.AnswerConflict(
         token_hash="hash of t", kept="APPROVED", fresh=None
     )
+
+
+def test_an_answer_of_another_session_is_told() -> None:
+    desk = Desk()
+    desk.learn(ResponseDecodeError("x", reason="json", retryable=True), 1.0)
+    desk.learn(ResponseDecodeError("x", reason="other-session", retryable=True), 2.0)
+
+    assert desk.names == ["PollFinished", "PollFinished", "ForeignAnswer"]
+    assert desk.told[-1] == events.ForeignAnswer(token_hash="hash of t")
 
 
 def test_an_unsound_schedule_is_told_once() -> None:

@@ -638,6 +638,8 @@ class LiveSet(RuleBasedStateMachine):
         return 2 if isinstance(self.loop, OnAsyncio) else 4
 
 
+# A failure takes longer: it is told in its simplest form.
+@pytest.mark.timeout(300)
 def test_every_watch_comes_to_one_true_outcome_whatever_happens(anyio_backend, source):
     name, options = anyio_backend
     is_asyncio = name == "asyncio"

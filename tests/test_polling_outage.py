@@ -7,7 +7,7 @@ import anyio
 import pytest
 from tenacity import wait_fixed
 
-from identomat_async import ResultPoller, SessionStatus
+from identomat_async import Delivery, ResultPoller, SessionStatus
 from identomat_async._polling._failures import FailureLog
 from identomat_async._polling._outage import Outage
 from identomat_async.errors import (
@@ -157,7 +157,7 @@ def test_the_first_failure_is_logged_and_then_a_sum_a_minute() -> None:
     assert log.failed("ServerError", 0.0) is not None
     assert [log.failed("ServerError", 1.0 + number / 10) for number in range(100)] == [None] * 100
     assert log.failed("RequestTimeoutError", 61.0) == (
-        "101 more looks failed: 100 with ServerError, 1 with RequestTimeoutError"
+        "more looks failed: 100 with ServerError, 1 with RequestTimeoutError"
     )
     assert log.failed("ServerError", 62.0) is None
     assert "a look failed" in str(log.failed("ServerError", 500.0))
@@ -252,9 +252,13 @@ async def test_resume_lets_a_refused_account_be_tried_at_once(source):
     source.lives("t", lambda _: state["answer"])
     source.lives("u", lambda _: state["answer"])
     delivered = []
+
+    async def take(delivery: Delivery) -> None:
+        delivered.append(delivery)
+
     poller = ResultPoller(source)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(poller.run, delivered.append)
+        await tasks.start(poller.run, take)
         await poller.watch_many(["t", "u"])
         poller.nudge("t")
         poller.nudge("u")

@@ -25,9 +25,10 @@ from tenacity.wait import wait_base
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._polling._person import wait_person
+from identomat_async._polling._policy import Pending, PollPolicy
 from identomat_async._polling._schedule import consult
 from identomat_async._polling._state import PollState
-from identomat_async._polling._step import Pending, PollPolicy, step
+from identomat_async._polling._step import step
 from identomat_async.errors import ConfigurationError, IdentomatError, ServerError
 
 OPEN, REVIEW = SessionStatus.IN_PROGRESS, SessionStatus.MANUAL_CHECK

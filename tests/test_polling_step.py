@@ -22,19 +22,10 @@ from identomat_async._polling._outcomes import (
     Until,
 )
 from identomat_async._polling._person import wait_person
+from identomat_async._polling._policy import Load, Pending, PollPolicy
 from identomat_async._polling._schedule import FLOOR
 from identomat_async._polling._state import Doubt, PollState, Trouble
-from identomat_async._polling._step import (
-    TOLERANCE,
-    Answer,
-    Load,
-    Pending,
-    PollPolicy,
-    nudged,
-    open_for,
-    poll_step,
-    step,
-)
+from identomat_async._polling._step import TOLERANCE, Answer, nudged, open_for, poll_step, step
 from identomat_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -215,6 +206,15 @@ def test_the_operators_time_counts_from_the_first_manual_check() -> None:
     assert pending(state, APPROVED, 1800.0).state.fresh
 
 
+@pytest.mark.parametrize(
+    "error", [AuthenticationError("no", status_code=401), SignatureError("forged")]
+)
+def test_what_is_wrong_with_the_account_ends_no_watch(error: Answer) -> None:
+    asked = pending(STATE, error, 100.0)
+
+    assert pending(asked.state, error, 1e6).state.failures == 2
+
+
 def test_a_kept_connection_moves_neither_schedule_nor_deadline() -> None:
     state = attrs.evolve(STATE, until=Until.DECIDED)
     asked = pending(state, REVIEW, 60.0)
@@ -282,7 +282,7 @@ def test_a_retry_wait_that_gives_no_time_does_not_matter() -> None:
 
 
 def test_a_nudged_session_is_looked_at_ahead_of_the_schedule() -> None:
-    state, now, delays = nudged(STATE, 100.0), 100.0, []
+    state, now, delays = nudged(STATE, 100.0)[0], 100.0, []
     for _ in range(7):
         then = pending(state, OPEN, now)
         state, now = then.state, now + then.delay
@@ -292,7 +292,7 @@ def test_a_nudged_session_is_looked_at_ahead_of_the_schedule() -> None:
 
 
 def test_a_nudge_does_not_hurry_on_a_service_that_fails() -> None:
-    state = attrs.evolve(nudged(STATE, 100.0), trouble=Trouble(failures=9, since=0.0))
+    state = attrs.evolve(nudged(STATE, 100.0)[0], trouble=Trouble(failures=9, since=0.0))
 
     assert pending(state, DOWN, 100.0).delay == 60.0
 
@@ -345,7 +345,8 @@ def test_a_session_that_goes_on_is_asked_again_as_ever(
 
     if delay is not None:
         then = step(state, OPEN, policy=policy, now=now, load=load)
-        assert then == Pending(state=attrs.evolve(state, status=OPEN, polls=4), delay=delay)
+        known = attrs.evolve(state, status=OPEN, polls=4)
+        assert then == Pending(state=known, delay=delay, stretch=stretch)
 
 
 def test_an_ordinary_session_that_goes_on_takes_the_short_way() -> None:
@@ -387,7 +388,7 @@ def test_whatever_is_answered_the_rules_hold(
         policy = attrs.evolve(policy, wait=wait_fixed(wait))
     state = attrs.evolve(STATE, until=until, deadline=deadline, review=600.0)
     now = 0.0
-    state = nudged(state, now) if nudge else state
+    state = nudged(state, now)[0] if nudge else state
     for answer, late in answers:
         then = poll_step(state, answer, policy=policy, now=datetime.fromtimestamp(now, UTC))
         if not isinstance(then, Pending):

@@ -189,7 +189,18 @@ def test_a_mode_can_be_said_in_a_word(text: str, mode: Mode) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "out", "down:x", "brownout", "brownout:2", "slow:x", "slow:-1", "flap:0", "slow:inf"],
+    [
+        "",
+        "out",
+        "down:x",
+        "brownout",
+        "brownout:2",
+        "slow:x",
+        "slow:-1",
+        "flap:0",
+        "slow:inf",
+        "up:3",
+    ],
 )
 def test_what_is_no_mode_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):

@@ -147,6 +147,13 @@ def test_localhost_is_a_loopback_address() -> None:
         assert server.base_url == f"http://localhost:{server.port}/external-api/"
 
 
+# An address that the name service does not take for one, and one of a network for examples.
+@pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.1"])
+def test_a_host_that_is_not_this_machine_is_said_to_be_none(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="host must be an address of this machine"):
+        Sandbox().serve(host=host, public=True).__enter__()
+
+
 def test_a_port_that_is_taken_is_said_to_be() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -164,7 +171,7 @@ def test_a_server_runs_once() -> None:
 
 def test_a_server_that_cannot_start_says_so_and_leaves_nothing_behind() -> None:
     server = SandboxServer(
-        lambda: PlainServer("no_such_module:app"),
+        lambda: PlainServer("no_such_module:app", hang_up=lambda: None),
         host="127.0.0.1",
         port=0,
         public=False,

@@ -1,20 +1,26 @@
 """A deadline bounds everything: whatever dawdles, the call ends within 250 ms of it."""
 
 import asyncio
+import io
+import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
+import trustme
 from anyio.abc import SocketAttribute, SocketStream
 
 from identomat_async import IdentomatClient, Media, RetryPolicy
+from identomat_async._wire._files import AtomicFile, SinkError
 from identomat_async._wire._transport import library
 from identomat_async.errors import RequestTimeoutError
 
@@ -179,3 +185,229 @@ async def test_a_transport_that_closes_slowly(tmp_path: Path) -> None:
     async with client_of(9, transport=Slow) as client:
         await all_end_in_time(client, tmp_path)
         assert busy(client) == 0
+
+
+def pour(listener: socket.socket, said: bytes, flood: bytes, tls: ssl.SSLContext | None) -> None:
+    """Answer everybody with *said*, and then with *flood* as fast as it goes."""
+
+    def serve(plug: socket.socket) -> None:
+        with suppress(OSError), plug:
+            stream = plug if tls is None else tls.wrap_socket(plug, server_side=True)
+            with stream:
+                stream.recv(65536)
+                stream.sendall(said)
+                while True:
+                    stream.sendall(flood)
+
+    with suppress(OSError):
+        while True:
+            threading.Thread(target=serve, args=[listener.accept()[0]], daemon=True).start()
+
+
+@contextmanager
+def flooding(said: bytes, flood: bytes, tls: ssl.SSLContext | None) -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=pour, args=[listener, said, flood, tls], daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+async def longest_turn(turns: list[float]) -> None:
+    """Note the longest that this thread was busy before others had their turn."""
+    while True:
+        began = time.thread_time()
+        await anyio.sleep(0.001)
+        turns.append(time.thread_time() - began)
+
+
+HINTS = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 4000
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+FLOODS = [
+    pytest.param(b"", HINTS, CALLS[1], id="hints"),
+    pytest.param(HEAD + CHUNKED, b"1\r\n \r\n" * 10000, CALLS[1], id="bytes"),
+    pytest.param(HEAD + CHUNKED, b"1\r\n\xff\r\n" * 10000, CALLS[3], id="bytes-to-a-file"),
+]
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize(("said", "flood", "call"), FLOODS)
+async def test_a_flood_of_little_pieces(
+    said: bytes, flood: bytes, call: Call, secure: bool, tmp_path: Path
+) -> None:
+    authority, server = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(trusting)
+    turns = list[float]()
+    with flooding(said, flood, server if secure else None) as port:
+        base_url = f"https://localhost:{port}/" if secure else f"http://127.0.0.1:{port}/"
+        async with (
+            IdentomatClient(
+                "k", base_url=base_url, retry=ONCE, ssl_context=trusting if secure else None
+            ) as client,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(longest_turn, turns)
+            await all_end_in_time(client, tmp_path, (call,))
+            group.cancel_scope.cancel()
+
+    # The aim is a twentieth of a second; a machine may be twice as slow.
+    assert max(turns) < 0.1
+
+
+class Stuck:
+    """A disk that takes nothing more, from when the answer comes until it is released."""
+
+    def __init__(self, folder: Path, *, size: int, whole: bool = True) -> None:
+        self.folder = folder
+        self.image = b"\xff" * size
+        self.whole = whole
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.writer, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(self.writer, bytes(65536))
+        os.set_blocking(self.writer, True)
+
+    def answer(self, _: object) -> Any:
+        # The file of the call is open by now; what is written to it goes to the full pipe.
+        temporary = [
+            int(each.name)
+            for each in Path("/proc/self/fd").iterdir()
+            if each.is_symlink() and each.readlink().parent == self.folder
+        ]
+        for descriptor in temporary:
+            os.dup2(self.writer, descriptor)
+        headers = {"content-type": "image/jpeg", "content-length": str(len(self.image))}
+        return httpx.Response(200, content=self.pieces(), headers=headers)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        yield self.image
+        if not self.whole:
+            await anyio.sleep_forever()
+
+    def release(self) -> None:
+        # Whoever is still writing is told that nobody reads.
+        os.close(self.reader)
+        os.close(self.writer)
+
+
+@contextmanager
+def stuck_disk(folder: Path, *, size: int, whole: bool = True) -> Iterator[Callable[[], Any]]:
+    """Give what makes transports that answer with a medium, for which the disk has no time."""
+    stuck = Stuck(folder, size=size, whole=whole)
+    try:
+        yield lambda: httpx.MockTransport(stuck.answer)
+    finally:
+        stuck.release()
+
+
+async def is_empty(folder: Path) -> bool:
+    with anyio.move_on_after(2):
+        while any(folder.iterdir()):
+            await anyio.sleep(0.005)
+        return True
+    return False
+
+
+# What is small waits in memory until the file is put in its place, or given up.
+@pytest.mark.parametrize(
+    ("size", "whole"),
+    [
+        pytest.param(50, True, id="at-the-end"),
+        pytest.param(100_000, True, id="at-once"),
+        pytest.param(50, False, id="when-it-is-given-up"),
+    ],
+)
+async def test_a_disk_that_takes_nothing(size: int, whole: bool, tmp_path: Path) -> None:
+    with stuck_disk(tmp_path, size=size, whole=whole) as transport:
+        async with client_of(9, transport=transport) as client:
+            await all_end_in_time(client, tmp_path, CALLS[-1:])
+            assert busy(client) == 0
+    assert await is_empty(tmp_path)
+
+
+async def test_a_disk_that_takes_nothing_and_a_task_that_is_cancelled(tmp_path: Path) -> None:
+    with stuck_disk(tmp_path, size=100_000) as transport:
+        async with client_of(9, transport=transport) as client:
+            began = time.monotonic()
+            with anyio.move_on_after(0.1) as scope:
+                await client.save_media("t", Media.FACE, tmp_path / "f")
+            assert scope.cancelled_caught
+            assert time.monotonic() - began < 0.35
+    assert await is_empty(tmp_path)
+
+
+class Slow(AtomicFile):
+    """A file on a disk that does not open or close one until it is let."""
+
+    def __init__(self, path: Path, *, opens: bool) -> None:
+        super().__init__(path)
+        self.release, self.is_done = threading.Event(), threading.Event()
+        self.opens = opens
+
+    def _open(self) -> None:
+        if not self.opens:
+            self.release.wait()
+        super()._open()
+
+    def _commit(self) -> None:
+        release = self.release
+
+        class Waiting(io.BufferedWriter):
+            def flush(self) -> None:
+                release.wait()
+                super().flush()
+
+        self._file = Waiting(self._opened.detach())  # type: ignore[attr-defined]
+        super()._commit()
+
+    def _act(self, act: Callable[[], object]) -> None:
+        try:
+            super()._act(act)
+        finally:
+            if self._is_left:
+                self.is_done.set()
+
+
+@pytest.mark.parametrize("opens", [True, False])
+@pytest.mark.parametrize("folder", [".", "not-there"])
+async def test_a_file_that_is_left_while_the_disk_is_stuck_does_not_appear(
+    folder: str, opens: bool, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    with anyio.move_on_after(0.1) as scope, suppress(SinkError):
+        async with Slow(tmp_path / folder / "f", opens=opens) as file:
+            await file.rewind()
+            await file.commit()
+    assert time.monotonic() - began < 0.35
+    assert scope.cancelled_caught or folder == "not-there"
+    file.release.set()
+    assert file.is_done.wait(2) or not scope.cancelled_caught
+    assert not any(tmp_path.iterdir())
+
+
+async def test_a_thread_that_comes_too_late_touches_no_file(tmp_path: Path) -> None:
+    async with AtomicFile(tmp_path / "f") as file:
+        pass
+    file._act(lambda: file._opened.write(b"new"))
+
+    assert not any(tmp_path.iterdir())
+
+
+async def test_worker_threads_that_are_all_busy_hold_up_no_file(tmp_path: Path) -> None:
+    release, limiter = threading.Event(), anyio.to_thread.current_default_thread_limiter()
+    image = httpx.Response(200, content=b"\xff", headers={"content-type": "image/jpeg"})
+    transport = httpx.MockTransport(lambda _: image)
+    async with (
+        client_of(9, transport=lambda: transport) as client,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(int(limiter.total_tokens)):
+            group.start_soon(anyio.to_thread.run_sync, release.wait)
+        try:
+            await client.save_media("t", Media.FACE, tmp_path / "f", deadline=1)
+        finally:
+            release.set()
+
+    assert (tmp_path / "f").read_bytes() == b"\xff"

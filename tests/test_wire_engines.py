@@ -1,6 +1,8 @@
 """Either HTTP library, what is left on a connection, and proxies: over real sockets."""
 
 import base64
+import logging
+import re
 import socket
 import ssl
 import subprocess
@@ -8,15 +10,19 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 import trustme
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.tls import TLSListener
 
 from identomat_async import IdentomatClient, RetryPolicy, SessionStatus
+from identomat_async._wire._exchange import _LOGGERS
 from identomat_async._wire._line import Carrier, Line, _has_more, _Plug
 from identomat_async._wire._transport import Engine, library
 from identomat_async.errors import (
@@ -210,11 +216,11 @@ async def test_a_connection_on_which_something_is_left_is_dropped(
 def test_without_the_names_inside_the_library_no_connection_is_kept(engine: Engine) -> None:
     transport = library(engine).direct(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
-    assert Line(transport)._plug is not None
+    assert Line(transport)._is_plugged
     assert not Line(transport).is_clean()
     del transport._pool  # type: ignore[attr-defined]
     assert not Line(transport).is_clean()
-    assert Line(transport)._plug is None
+    assert not Line(transport)._is_plugged
 
 
 async def test_without_them_the_library_closes_its_connection_itself() -> None:
@@ -309,12 +315,120 @@ async def test_the_users_own_transports_of_the_library_are_held_to_the_same(engi
     assert server.connections == 3
 
 
+def wrapping(http: Any, make: Callable[[], Any]) -> type[Any]:
+    class Wrapper(http.AsyncBaseTransport):  # type: ignore[misc] # either library's
+        def __init__(self) -> None:
+            self.inner = make()
+
+        async def handle_async_request(self, request: object) -> object:
+            return await self.inner.handle_async_request(request)
+
+        async def aclose(self) -> None:
+            await self.inner.aclose()
+
+    return Wrapper
+
+
+@engines
+@pytest.mark.parametrize("way", ["itself", "in-a-wrapper", "in-wrappers"])
+async def test_a_transport_that_comes_twice_is_refused(engine: Engine, way: str) -> None:
+    http: Any = library(engine).http
+    async with http.AsyncHTTPTransport() as shared:
+        shared.aclose = anyio.lowlevel.checkpoint  # as where somebody else goes on using it
+        wrapper = wrapping(http, lambda: shared)
+        again = wrapper()
+        ways: dict[str, Callable[[], Any]] = {
+            "itself": lambda: shared,
+            "in-a-wrapper": lambda: again,
+            "in-wrappers": wrapper,
+        }
+        async with (
+            listening(Server(PENDING).serve) as port,
+            client_of(port, engine=engine, transport=ways[way]) as client,
+        ):
+            await client.result("t")
+            with pytest.raises(ConfigurationError, match="must make a transport") as caught:
+                await client.result("t")
+            assert lanes_of(client).busy == 0
+        del shared.aclose
+
+    assert caught.value.maybe_applied == (way != "itself")
+
+
+@engines
+async def test_transports_that_are_wrapped_anew_each_time_serve(engine: Engine) -> None:
+    server, http = Server(PENDING), library(engine).http
+    wrapper = wrapping(http, http.AsyncHTTPTransport)
+    async with (
+        listening(server.serve) as port,
+        client_of(port, engine=engine, transport=wrapper) as client,
+    ):
+        for _ in range(3):
+            await client.result("t")
+
+    assert server.connections == 3
+
+
+@engines
+async def test_what_stands_in_for_a_service_may_come_again_and_again(engine: Engine) -> None:
+    http: Any = library(engine).http
+
+    class Fake(http.AsyncBaseTransport):  # type: ignore[misc] # either library's
+        async def handle_async_request(self, request: object) -> object:
+            return http.Response(200, content=b'{"result":"approved"}')
+
+        async def aclose(self) -> None:
+            pass
+
+    def answer(_: object) -> object:
+        return http.Response(200, content=b'{"result":"approved"}')
+
+    for transport in (http.MockTransport(answer), Fake()):
+        async with IdentomatClient("k", engine=engine, transport=lambda: transport) as client:  # noqa: B023
+            for _ in range(3):
+                assert (await client.result("t")).status is SessionStatus.APPROVED
+
+
 def run_python(code: str) -> str:
     done = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert not done.stderr
     return done.stdout.strip()
+
+
+# What an answer says goes through these loggers and no others: a new one has to be seen to,
+# or what it is told at level DEBUG comes out. HTTP/2 is never spoken.
+@engines
+def test_every_logger_of_the_library_is_known(engine: Engine) -> None:
+    core = import_module({"httpx": "httpcore", "httpx2": "httpcore2"}[engine])
+    texts = [each.read_text() for each in Path(str(core.__file__)).parent.rglob("*.py")]
+    calls = sum(text.count("getLogger(") for text in texts)
+    found = [
+        name for text in texts for name in re.findall(r"""getLogger\(["']([\w.]+)["']\)""", text)
+    ]
+
+    assert len(found) == calls > 0
+    assert set(found) - {f"{core.__name__}.http2"} == {logger.name for logger in _LOGGERS[engine]}
+
+
+@engines
+async def test_what_the_library_logs_of_an_answer_is_wiped_out(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    core = {"httpx": "httpcore", "httpx2": "httpcore2"}[engine]
+    answer = PENDING.replace(b"\r\n\r\n", b"\r\nX-Person: Anna-Canary\r\n\r\n", 1)
+    with caplog.at_level(logging.DEBUG, logger=core):
+        async with (
+            listening(Server(answer).serve) as port,
+            client_of(port, engine=engine) as client,
+        ):
+            await look(client)
+            await client.result("t")
+
+    messages = [each.getMessage() for each in caplog.records if each.name.startswith(core)]
+    assert messages.count("receive_response_headers.complete") == 2
+    assert "Anna-Canary" not in "".join(messages)
 
 
 def test_an_engine_that_is_not_installed_says_what_to_install() -> None:

@@ -6,6 +6,7 @@ import errno
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -216,5 +217,8 @@ def test_a_task_that_is_cancelled_again_and_again_leaves_nothing(tmp_path: Path)
             await asyncio.sleep(0)
         await asyncio.wait([task])
 
+    before = set(threading.enumerate())
     asyncio.run(main())
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
     assert list(tmp_path.iterdir()) == []

@@ -17,11 +17,13 @@ class Carrier:
     def __init__(self, street: "Street") -> None:
         self.street = street
         self.is_open = True
+        self.was_asked = False
         street.made += 1
         street.open += 1
         street.peak = max(street.peak, street.open)
 
     async def aclose(self) -> None:
+        self.was_asked = True
         await anyio.sleep(self.street.closing)
         if self.is_open:
             self.street.open -= 1
@@ -130,6 +132,22 @@ async def test_a_lane_that_stood_idle_for_long_is_not_used_again() -> None:
 
     assert (taken.answers, street.made, street.peak) == (0, 5, 4)
     assert lanes.free == 3
+
+
+async def test_lanes_that_do_not_close_do_not_add_up() -> None:
+    street = Street()
+    lanes = Lanes(street.make, limit=100)
+    crowd = [await lanes.acquire() for _ in range(100)]
+    for lane in crowd:
+        lanes.release(lane)
+    street.closing, began = 0.15, anyio.current_time()
+    with anyio.CancelScope() as scope:
+        scope.cancel()  # whoever closes may be in a hurry
+        await lanes.aclose()
+
+    assert anyio.current_time() - began < 0.5
+    assert (lanes.free, lanes.busy) == (0, 0)
+    assert all(lane.carrier.was_asked for lane in crowd)
 
 
 def test_what_is_left_is_closed_although_asyncio_cancels_the_closing() -> None:

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import math
 import pickle
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -28,7 +27,7 @@ from identomat_async._wire._protocol import (
     to_json,
     widget_url,
 )
-from identomat_async._wire._retry import Quota, asked_wait, may_repeat, sound_wait, wait_fault
+from identomat_async._wire._retry import Quota, asked_wait, may_repeat, wait_fault
 from identomat_async._wire._secret import Secret
 from identomat_async._wire._signing import (
     authorization,
@@ -67,6 +66,8 @@ BODY = b'{"company_key":"abcd","session_token":"efgh"}'
         ("https://[2001:db8::1]/x", "https://[2001:db8::1]/x/"),
         ("http://localhost:8000//", "http://localhost:8000/"),
         ("http://127.0.0.1", "http://127.0.0.1/"),
+        ("HTTP://LOCALHOST:8000/Api", "http://localhost:8000/Api/"),
+        ("https://host.example./", "https://host.example./"),
         ("http://[::1]:80", "http://[::1]:80/"),
     ],
 )
@@ -90,6 +91,15 @@ def test_a_sound_base_url_ends_with_one_slash(given: str, kept: str) -> None:
         ("https://canary.example:99999/", "begins with https://"),
         ("https://canary.example:x/", "begins with https://"),
         ("https://[canary/", "begins with https://"),
+        ("https://[::1]canary/", "begins with https://"),
+        ("https://canary.example:/", "begins with https://"),
+        ("https://999.999.999.999/", "begins with https://"),
+        ("https://canary.1/", "begins with https://"),
+        ("https://xn--canary--.example/", "begins with https://"),
+        ("https://./", "begins with https://"),
+        ("https://canary..example/", "begins with https://"),
+        ("https://canary.example/a/../b/", "without . and .."),
+        ("https://canary.example/./b/", "without . and .."),
         ("https://canary\\evil.example/", "begins with https://"),
         ("", "printable"),
         ("https://canary .example/", "printable"),
@@ -341,11 +351,6 @@ def test_waits_of_strategies_can_be_added() -> None:
     wait = wait_fixed(5) + wait_fault()
 
     assert 5 <= wait(state_after(None, 1)) <= 5.25
-
-
-@pytest.mark.parametrize(("said", "taken"), [(3, 3), (-1, 0), (math.nan, 0), (math.inf, 0)])
-def test_a_senseless_wait_is_none(said: float, taken: float) -> None:
-    assert sound_wait(said) == taken
 
 
 def test_repeats_run_out_and_come_back_with_successes() -> None:

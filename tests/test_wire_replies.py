@@ -39,6 +39,7 @@ from identomat_async.errors import (
 
 MEDIA = media_operation("face")
 JSON = (b"content-type", b"application/json")
+LENGTH, CHUNKS = (b"content-length", b"1"), (b"transfer-encoding", b"chunked")
 NOW = 1_700_000_000.0
 
 
@@ -257,7 +258,35 @@ def test_a_refusal_says_why_if_its_body_does(status: int) -> None:
 
 def test_a_success_passes() -> None:
     check(Reply(status=200, headers=[JSON], body=b"{}"), RESULT, secret=None)
-    check(Reply(status=200, headers=[], head=b"\xff", digest=b""), MEDIA, secret=None)
+    check(Reply(status=200, headers=[LENGTH], head=b"\xff", digest=b""), MEDIA, secret=None)
+
+
+@pytest.mark.parametrize("headers", [[LENGTH], [CHUNKS]], ids=["length", "chunks"])
+def test_a_medium_that_says_where_it_ends_passes(headers: list[tuple[bytes, bytes]]) -> None:
+    check(Reply(status=200, headers=headers, body=b"\xff"), MEDIA, secret=None)
+
+
+def test_a_medium_that_may_have_been_cut_short_is_refused() -> None:
+    error = failure(Reply(status=200, headers=[], body=b"\xff"), MEDIA)
+
+    assert isinstance(error, ResponseDecodeError)
+    assert (error.reason, error.retryable, error.maybe_applied) == ("length", True, True)
+
+
+def test_a_signature_says_that_a_medium_is_whole() -> None:
+    signed = (b"authorization", authorization(code_for_body(b"s", b"\xff")).encode())
+
+    check(Reply(status=200, headers=[signed], body=b"\xff"), MEDIA, secret=b"s")
+
+
+@pytest.mark.parametrize("operation", [BEGIN, RESULT, DELETE, MEDIA], ids=lambda each: each.name)
+def test_a_part_of_an_answer_is_none(operation: Operation) -> None:
+    content_type = (b"content-type", b"image/jpeg") if operation is MEDIA else JSON
+    reply = Reply(status=206, headers=[content_type, LENGTH], body=b"\xff")
+    error = failure(reply, operation)
+
+    assert isinstance(error, ResponseDecodeError)
+    assert (error.reason, error.retryable, error.maybe_applied) == ("partial", True, True)
 
 
 def test_the_repr_shows_neither_body_nor_headers() -> None:
@@ -289,7 +318,20 @@ def test_a_token_is_found_in_each_known_form(body: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ["5", "null", "[]", "{}", '"a b"', '""', '"é"', '{"token": 5}', "ANY_CODE", "{", '"a\\u000a"'],
+    [
+        "5",
+        "null",
+        "[]",
+        "{}",
+        '"a b"',
+        '""',
+        '"é"',
+        '{"token": 5}',
+        "ANY_CODE",
+        "{",
+        '"a\\u000a"',
+        "ok",
+    ],
 )
 def test_what_is_no_token_is_not_taken_for_one(body: str) -> None:
     with pytest.raises(ResponseDecodeError):

@@ -482,6 +482,51 @@ async def test_no_more_is_asked_where_an_answer_was_not_signed_as_it_must_be() -
             await server.is_left()
 
 
+FOREIGN = [
+    b'{"result":"in_progress","session_token":"u"}',
+    b'{"result":"in_progress", "session_token" : "u", "person":{}}',
+    b'{"session_token":"u","result":"in_progress"}',
+    b'{"result":"in_progress","session_token":"t","session_token":"u"}',
+]
+
+
+@pytest.mark.parametrize("body", FOREIGN)
+async def test_no_more_is_asked_where_an_answer_named_another_session(body: bytes) -> None:
+    is_doubled = body.count(b"session_token") > 1
+    async with saying((ok(body), keep)) as server, server.client() as client:
+        for ask in (
+            lambda: client.source.look("t", fresh=False),
+            lambda: client.source.look("t", fresh=True),
+            lambda: client.result("t"),
+            lambda: client.delete("t"),
+        ):
+            with pytest.raises(ResponseDecodeError) as caught:
+                await ask()
+            assert caught.value.reason == ("json" if is_doubled else "other-session")
+            await server.is_left() if not is_doubled else None
+
+    assert server.connections == 4
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b'"session_token":"t"',
+        b'"person":{"first_name":"session_token"}',
+        b'"person":{"first_name":"\\",\\"session_token\\":\\"u"}',
+        b'"person":{"session_token":"u"}',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["json", "form", "query"])
+async def test_what_a_person_wrote_names_no_session(more: bytes, encoding: str) -> None:
+    reply = ok(b'{"result":"in_progress",' + more + b"}")
+    async with saying((reply, keep)) as server, server.client(encoding=encoding) as client:
+        for fresh in (False, False, True):
+            await client.source.look("t", fresh=fresh)
+
+    assert server.connections == 2
+
+
 async def test_no_cookie_goes_back_and_nothing_compressed_is_asked_for() -> None:
     reply = ok(b'{"result":"in_progress"}', "Set-Cookie: a=b; Path=/", "Set-Cookie: c=d")
     async with saying((reply, keep)) as server, server.client() as client:
@@ -600,6 +645,22 @@ async def test_an_empty_medium_is_no_file(tmp_path: Path) -> None:
 
     assert caught.value.reason == "empty"
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_medium_that_does_not_say_where_it_ends_is_no_file(tmp_path: Path) -> None:
+    cut = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n\r\n" + JPEG[:-100]
+    async with (
+        saying((cut, close), (cut, close), (IMAGE, keep)) as server,
+        server.client() as once,
+        server.client(retry=QUICK) as client,
+    ):
+        with pytest.raises(ResponseDecodeError) as caught:
+            await once.save_media("t", Media.FACE, tmp_path / "face.jpg")
+        assert list(tmp_path.iterdir()) == []
+        path = await client.save_media("t", Media.FACE, tmp_path / "face.jpg")
+
+    assert caught.value.reason == "length"
+    assert path.read_bytes() == JPEG
 
 
 async def test_a_medium_without_end_is_given_up(tmp_path: Path) -> None:

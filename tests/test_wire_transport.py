@@ -52,7 +52,7 @@ class Holding(httpx.AsyncBaseTransport):
         self.is_closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, stream=self.body)
+        return httpx.Response(200, headers={"transfer-encoding": "chunked"}, stream=self.body)
 
     async def aclose(self) -> None:
         self.is_closed = True
@@ -119,6 +119,9 @@ class Memory:
     async def rewind(self) -> None:
         pass
 
+    async def commit(self) -> None:
+        pass
+
 
 async def read_medium(body: Slowly, sink: Memory | None) -> None:
     call = Call(operation=media_operation("face"), params={}, decode=lambda reply: reply, sink=sink)
@@ -161,6 +164,30 @@ async def test_a_response_gives_its_lane_back_once() -> None:
     await response.stream.aclose()
 
     assert (transport.lanes.busy, transport.lanes.free) == (0, 1)
+
+
+class Endless(Holding):
+    """It never closes."""
+
+    async def aclose(self) -> None:
+        await anyio.sleep_forever()
+
+
+@pytest.mark.filterwarnings("ignore:a single transport:UserWarning")
+@pytest.mark.parametrize("single", [True, False])
+async def test_a_transport_that_does_not_close_does_not_hold_up_the_client(single: bool) -> None:
+    def make() -> Endless:
+        return Endless(Body(0))
+
+    client = IdentomatClient("k", transport=make() if single else make, max_connections=100)
+    lanes = getattr(client.source.transport, "lanes", None)
+    crowd = [await lanes.acquire() for _ in range(100)] if lanes else []
+    for lane in crowd:
+        assert lanes.release(lane)
+    began = anyio.current_time()
+    await client.aclose()
+
+    assert anyio.current_time() - began < 5
 
 
 async def test_over_somebody_elses_transport_what_is_not_signed_is_not_read_either() -> None:

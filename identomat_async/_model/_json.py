@@ -8,7 +8,7 @@ from typing import Never
 from identomat_async.errors import ResponseDecodeError
 
 _DEEPEST = 64
-_MOST_KEYS = 100_000
+_MOST_VALUES = 30_000
 _LONGEST_INTEGER = 400
 
 # Possessive and with an optional end, so that even an unclosed string is read once.
@@ -23,8 +23,9 @@ def strict_json(body: bytes) -> object:
     Read one JSON document, refusing whatever two readers might understand differently.
 
     Refused, beside what is not JSON at all: a byte order mark, invalid UTF-8, more than
-    64 levels, more than 100,000 keys, a key twice in one object, ``NaN`` and
-    ``Infinity``, floats out of range, integers of more than 400 digits, lone surrogates.
+    64 levels, more than 30,000 values (told by their commas and brackets: what a few bytes
+    say can take hundreds in memory), a key twice in one object, ``NaN`` and ``Infinity``,
+    floats out of range, integers of more than 400 digits, lone surrogates.
 
     Raises:
         ResponseDecodeError: `reason` is ``"empty"`` or ``"json"``. It holds no text of
@@ -58,12 +59,20 @@ def unreadable(message: str, *, reason: str) -> ResponseDecodeError:
 
 
 def _is_bounded(body: bytes) -> bool:
-    # Brackets and colons inside texts count here too, so few of them settle it cheaply.
-    few_levels = body.count(b"[") + body.count(b"{") <= _DEEPEST
-    if few_levels and (len(body) <= _MOST_KEYS or body.count(b":") <= _MOST_KEYS):
+    # Brackets and commas inside texts count here too, so few of them settle it cheaply.
+    containers = body.count(b"[") + body.count(b"{")
+    if containers <= _DEEPEST and (len(body) <= _MOST_VALUES or _has_few_values(body, containers)):
         return True
+    # A value has two texts at most, its name and itself; a quote in them is escaped.
+    if body.count(b'"') - body.count(b'\\"') > 4 * _MOST_VALUES:
+        return False
     structure = _STRING.sub(b"", body)
-    return structure.count(b":") <= _MOST_KEYS and _is_shallow(structure)
+    containers = structure.count(b"[") + structure.count(b"{")
+    return _has_few_values(structure, containers) and _is_shallow(structure)
+
+
+def _has_few_values(structure: bytes, containers: int) -> bool:
+    return containers + structure.count(b",") <= _MOST_VALUES
 
 
 def _is_shallow(structure: bytes) -> bool:

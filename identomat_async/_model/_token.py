@@ -5,12 +5,12 @@ from typing import TypeGuard
 
 from identomat_async.errors import ConfigurationError
 
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,256}", re.ASCII)
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,256}", re.ASCII)
 
 
 def is_token(value: object) -> TypeGuard[str]:
     """Tell whether *value* has the shape of a session token."""
-    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+    return isinstance(value, str) and TOKEN.fullmatch(value) is not None
 
 
 def checked_token(token: object) -> str:

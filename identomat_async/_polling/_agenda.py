@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 # Sessions that come due within the same fiftieth of a second are taken together: looks
@@ -25,7 +26,8 @@ class Agenda(Generic[D]):
     """
     A calendar of ticks: entries in lists by tick, and a heap of the ticks in use.
 
-    Nobody is taken before the time is due. An entry stands in one list at a time; what
+    Nobody is taken before the time is due. Those put *first* go before all others that are
+    due by then, however long these have been. An entry stands in one list at a time; what
     is moved or taken off stays behind as a shadow, and is passed over when its tick comes
     or swept out when there are too many.
     """
@@ -33,18 +35,21 @@ class Agenda(Generic[D]):
     def __init__(self) -> None:
         self._numbers: list[int] = []
         self._ticks: dict[int, list[D]] = {}
+        self._first_numbers: list[int] = []
+        self._first_ticks: dict[int, list[D]] = {}
         self._current: list[D] = []
         self._now = 0
         self._standing = 0
         self._shadows = 0
 
-    def put(self, entry: D, due: float) -> None:
+    def put(self, entry: D, due: float, *, first: bool = False) -> None:
         """Have *entry* come up at *due*, and at no other time."""
         number = math.ceil(due / TICK)
-        tick = self._ticks.get(number)
+        ticks = self._first_ticks if first else self._ticks
+        tick = ticks.get(number)
         if tick is None:
-            tick = self._ticks[number] = []
-            heapq.heappush(self._numbers, number)
+            tick = ticks[number] = []
+            heapq.heappush(self._first_numbers if first else self._numbers, number)
         elif entry.place is tick:
             return
         if entry.place is not None:
@@ -52,6 +57,20 @@ class Agenda(Generic[D]):
         entry.place = tick
         tick.append(entry)
         self._standing += 1
+
+    def put_new(self, entries: Sequence[D], dues: Iterable[float]) -> None:
+        """Have entries come up that stand nowhere yet, each when it is due."""
+        ticks, ceil = self._ticks, math.ceil
+        for entry, due in zip(entries, dues, strict=True):
+            number = ceil(due / TICK)
+            tick = ticks.get(number)
+            if tick is None:
+                entry.place = ticks[number] = [entry]
+                heapq.heappush(self._numbers, number)
+            else:
+                entry.place = tick
+                tick.append(entry)
+        self._standing += len(entries)
 
     def remove(self, entry: D) -> None:
         """Have *entry* not come up at all."""
@@ -78,23 +97,48 @@ class Agenda(Generic[D]):
         """Return when there may be something to do; infinity if never."""
         if self._current:
             return self._now * TICK
-        return self._numbers[0] * TICK if self._numbers else math.inf
+        number = self._numbers[0] if self._numbers else math.inf
+        if self._first_numbers:
+            number = min(number, self._first_numbers[0])
+        return number * TICK
 
     def due(self, now: float) -> int:
         """Count the entries that are due."""
-        ticks = [tick for number, tick in self._ticks.items() if number * TICK <= now]
+        ticks = [
+            tick
+            for kind in (self._ticks, self._first_ticks)
+            for number, tick in kind.items()
+            if number * TICK <= now
+        ]
         return sum(entry.place is tick for tick in (self._current, *ticks) for entry in tick)
 
     def _turn_to(self, now: float) -> bool:
+        if self._first_numbers and self._first_numbers[0] * TICK <= now:
+            self._let_pass(now)
         while not self._current and self._numbers and self._numbers[0] * TICK <= now:
             self._now = heapq.heappop(self._numbers)
             self._current = self._ticks.pop(self._now)
             self._current.reverse()
         return bool(self._current)
 
+    def _let_pass(self, now: float) -> None:
+        passing: list[D] = []
+        while self._first_numbers and self._first_numbers[0] * TICK <= now:
+            tick = self._first_ticks.pop(heapq.heappop(self._first_numbers))
+            standing = [entry for entry in tick if entry.place is tick]
+            self._shadows -= len(tick) - len(standing)
+            passing += standing
+        for entry in passing:
+            entry.place = self._current
+        # The current ones are taken from the end.
+        self._current += reversed(passing)
+
     def _sweep(self) -> None:
-        for tick in (self._current, *self._ticks.values()):
-            tick[:] = [entry for entry in dict.fromkeys(tick) if entry.place is tick]
+        for tick in (self._current, *self._ticks.values(), *self._first_ticks.values()):
+            # Of an entry that came back the last one stands, which may have been put first.
+            standing = [entry for entry in dict.fromkeys(reversed(tick)) if entry.place is tick]
+            tick[:] = reversed(standing)
         self._ticks = {number: tick for number, tick in self._ticks.items() if tick}
-        self._numbers = sorted(self._ticks)
+        self._first_ticks = {number: tick for number, tick in self._first_ticks.items() if tick}
+        self._numbers, self._first_numbers = sorted(self._ticks), sorted(self._first_ticks)
         self._shadows = 0

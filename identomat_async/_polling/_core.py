@@ -17,9 +17,9 @@ from identomat_async._polling._hub import Hub
 from identomat_async._polling._learner import Learner
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Outcome
+from identomat_async._polling._policy import PollPolicy
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
-from identomat_async._polling._step import PollPolicy
 from identomat_async._polling._tally import LimitedBy, PollerStats
 from identomat_async._polling._waits import Waits
 from identomat_async.errors import ClientClosedError, ConfigurationError, IdentomatError
@@ -140,7 +140,8 @@ class Core:
         if self._is_iterating or self._owner != anyio.get_current_task().id:
             raise ConfigurationError(
                 "only the task that entered the block iterates, once at a time: hand "
-                "outcomes on to other tasks from there"
+                "outcomes on to other tasks from there (before Python 3.12 asyncio.wait_for "
+                "makes a task of its own; asyncio.timeout does not)"
             )
 
     # The service
@@ -210,6 +211,14 @@ class Core:
             self._form = None
             self.waits.pass_on()
 
+    def resume(self) -> None:
+        """Lift whatever pause there is, and let the next look find out."""
+        if self._form == "block" and not isinstance(self._error, ClientClosedError):
+            # A block has nobody who looks now and then whether the account is accepted again.
+            self._error = None
+            self.learner.halt.reset()
+        self.engine.resume()
+
     def _has_room(self) -> None:
         self.engine.unblock()
 
@@ -238,7 +247,7 @@ class Core:
         return PollerStats(
             role="active" if engine.is_running else "idle",
             watched=len(engine.roster.live),
-            due=engine.roster.agenda.due(now),
+            due=engine.roster.agenda.due(now) + len(engine.roster.held),
             in_flight=engine.in_flight,
             polls_per_second=learner.tally.polls_per_second(now),
             polls=learner.tally.polls,
@@ -247,7 +256,7 @@ class Core:
             unacked=len(self.outbox.unacked),
             oldest_unacked=self.outbox.oldest_unacked,
             limited_by=self._limited_by(now),
-            stretch=learner.load.stretch,
+            stretch=learner.stretch,
             lateness_p50=learner.tally.lateness(0.5),
             lateness_p99=learner.tally.lateness(0.99),
             last_answer_age=None if answered_at is None else now - answered_at,
@@ -263,7 +272,7 @@ class Core:
             ("halted", self.learner.halt.error is not None),
             ("paused", self.learner.outage.is_down or self.source.pause.remaining() > 0),
             ("consumer", bool(self.engine.roster.held)),
-            ("rate", self.desk.is_starved or self.learner.load.stretch > 1),
+            ("rate", self.desk.is_starved or self.learner.stretch > 1),
             ("in_flight", self.engine.is_crowded(now)),
             ("nothing", True),
         )

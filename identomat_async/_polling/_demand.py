@@ -8,7 +8,7 @@ from tenacity.wait import wait_base
 
 from identomat_async._polling._census import Census
 from identomat_async._polling._density import REVIEW, wait_density
-from identomat_async._polling._step import NO_LOAD, Load
+from identomat_async._polling._policy import NO_LOAD, Load
 
 # Room between the least gap and the rate, so that no queue builds up at the ceiling.
 _ROOM = 1.1
@@ -41,12 +41,14 @@ class Demand:
         live: How many there are.
         reviewed: How many of them are under review.
         coming: How many more are about to be watched.
+        coming_age: How old these are, on average.
     """
 
     def __init__(self) -> None:
         self.live = 0
         self.reviewed = 0
         self.coming = 0
+        self.coming_age = 0.0
         self._census = Census()
 
     @property
@@ -108,7 +110,7 @@ class Demand:
         ages = list(self._census.ages(now, wait.oldest))
         others = self.live - self.reviewed - sum(count for _, count in ages)
         # How old these are exactly makes no difference.
-        return [*ages, (2 * wait.oldest + 1, others), (0.0, self.coming)]
+        return [*ages, (2 * wait.oldest + 1, others), (self.coming_age, self.coming)]
 
     def _looks(
         self, wait: wait_density, ages: Sequence[tuple[float, int]], later: float = 0.0

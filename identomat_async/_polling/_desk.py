@@ -10,15 +10,16 @@ from typing import Self
 import attrs
 
 from identomat_async._clock import Deadline, Seconds, deadline_at, seconds, timestamp
-from identomat_async._model._token import checked_token, is_token
+from identomat_async._model._token import TOKEN, checked_token
 from identomat_async._polling._density import wait_density
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._entry import Entry
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Until, Watch, ends, stricter
+from identomat_async._polling._policy import Load
 from identomat_async._polling._schedule import FLOOR
 from identomat_async._polling._state import PollState
-from identomat_async._polling._step import Load, nudged
+from identomat_async._polling._step import nudged
 from identomat_async._polling._waiting import Waiter
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Starved
@@ -92,6 +93,7 @@ class Desk:
         self.is_starved = False
         self.terms = terms
         self._engine = engine
+        engine.after_weighing = self.mind_the_rate
         self._roster = engine.roster
         self._outbox = outbox
         self._hash = engine.source.token_hash
@@ -116,21 +118,24 @@ class Desk:
         """
         now = self._engine.clock.stamp()
         try:
+            age = _mean_age(watches, now)
             for start in range(0, len(watches), _AT_A_TIME):
-                self.expect(len(watches) - start + more)
+                self.expect(len(watches) - start + more, age=age)
                 self._take_on(watches[start : start + _AT_A_TIME], now)
         finally:
             self.expect(more)
             self._engine.wake()
-            self._mind_the_rate(now)
+            self.mind_the_rate()
         if watches and _logger.isEnabledFor(logging.INFO):
             self._log_first_looks(watches, now)
 
-    def expect(self, more: int) -> None:
-        """Reckon with *more* sessions than there are, which are about to be watched."""
+    def expect(self, more: int, *, age: float = 0.0) -> None:
+        """Reckon with *more* sessions of such an *age*, which are about to be watched."""
         demand = self._roster.demand
-        demand.coming = more
-        if demand.all >= self._engine.weighed_for * _MUCH + _AT_A_TIME:
+        demand.coming, demand.coming_age = more, age
+        # Those just begun are in their quiet time, and a few more of them make no difference.
+        few = 0 if age else _AT_A_TIME
+        if demand.all >= self._engine.weighed_for * _MUCH + few:
             self._engine.weigh()
 
     def _log_first_looks(self, watches: Sequence[str | Watch], now: float) -> None:
@@ -146,28 +151,34 @@ class Desk:
         # Calls add up here: a hundred thousand may come at once, and share what they can.
         live, waiting, made = self._roster.live, self._outbox.tokens, list[Entry]()
         terms, ends_at = self.terms, self.terms.ends_at(None, now)
+        latest = self._latest_first(now, ends_at)
         gaps, random = self._first_gaps(), self._engine.learner.policy.random
+        is_shaped = TOKEN.fullmatch
         try:
             for watch in watches:
                 if not isinstance(watch, str):
                     self._watch(self._state_for(watch, now))
                     continue
                 state = PollState(
-                    token=watch if is_token(watch) else checked_token(watch),
+                    token=watch if is_shaped(watch) else checked_token(watch),
                     begun=now,
                     watched=now,
                     deadline=ends_at,
                     until=terms.until,
                     review=terms.review,
                 )
-                if watch in live or watch in waiting:
+                if watch in live or (waiting and watch in waiting):
                     self._watch(state)
                     continue
                 live[watch] = entry = Entry(state, delivers=True)
-                knot, beyond = divmod(random() * _KNOTS, 1)
-                gap = gaps[int(knot)]
-                due = now + gap + beyond * (gaps[int(knot) + 1] - gap)
-                entry.due = due if due < ends_at else max(now, ends_at)
+                share = random() * _KNOTS
+                knot = int(share)
+                gap = gaps[knot]
+                due = now + gap + (share - knot) * (gaps[knot + 1] - gap)
+                if due >= ends_at:
+                    # It will be the last look, and since that is acted on, a fresh one.
+                    due, state.fresh = min(due, latest), True
+                entry.due = due
                 made.append(entry)
         finally:
             self._roster.schedule(made, begun=now)
@@ -180,6 +191,7 @@ class Desk:
         elif later is not None:
             age = later.watched - later.begun
             due = self._first_look(age, later.watched, later.deadline)
+            later = attrs.evolve(later, fresh=due >= later.deadline)
             self._roster.add(Entry(later, delivers=True), due)
             self.watching += 1
 
@@ -191,16 +203,21 @@ class Desk:
             entry = Entry(state)
         return entry
 
-    def join(self, waiter: Waiter, *, due: float) -> None:
-        """Let somebody wait for a session, which is looked at first at *due* if it is new."""
+    def join(self, waiter: Waiter, *, due: float, first: bool = False) -> None:
+        """
+        Let somebody wait for a session, which is looked at at *due* if it was not yet.
+
+        That look goes before those at others if it is to be *first*.
+        """
         entry = waiter.entry
         entry.add(waiter)
         if not self._roster.has(entry):
-            self._roster.add(entry, due)
+            self._roster.add(entry, due, first=first)
         else:
             entry.widen()
-            sooner = due if not entry.state.polls else waiter.deadline
-            self._roster.put(entry, min(entry.due, sooner))
+            is_new = not entry.state.polls
+            sooner = due if is_new else waiter.deadline
+            self._roster.put(entry, min(entry.due, sooner), first=first and is_new)
         self._engine.wake()
 
     def nudge(self, token: str) -> bool:
@@ -209,9 +226,10 @@ class Desk:
         if entry is None:
             return False
         now = self._engine.now()
-        entry.state = nudged(entry.state, now)
-        self._roster.put(entry, now)
-        self._engine.wake()
+        entry.state, is_news = nudged(entry.state, now)
+        if is_news:
+            self._roster.put(entry, now, first=True)
+            self._engine.wake()
         return True
 
     def discard(self, token: str) -> bool:
@@ -227,11 +245,10 @@ class Desk:
         return is_known
 
     def _state_for(self, watch: Watch, now: float) -> PollState:
-        begun = watch.begun
         return PollState(
             token=checked_token(watch.token),
-            reference=watch.reference,
-            begun=now if begun is None else min(now, deadline_at(begun, now=now, name="begun")),
+            reference=_checked_reference(watch.reference),
+            begun=_begun_at(watch.begun, now),
             watched=now,
             deadline=self.terms.ends_at(watch.deadline, now),
             until=self.terms.until if watch.until is None else checked_until(watch.until),
@@ -267,12 +284,22 @@ class Desk:
             self._engine.wake()
         entry.own = own
         reference = entry.state.reference if state.reference is None else state.reference
+        if state.begun < state.watched:
+            # The application knows since when; a watch that was not told of it guessed.
+            self._roster.age(entry, state.begun)
         entry.state = attrs.evolve(entry.state, reference=reference, review=review, watched=watched)
         entry.widen()
 
     def _first_look(self, age: float, now: float, deadline: float) -> float:
         due = now + self._first_gap(age, self._engine.learner.policy.random())
-        return due if due < deadline else max(now, deadline)
+        return min(due, self._latest_first(now, deadline))
+
+    def _latest_first(self, now: float, deadline: float) -> float:
+        # Too many for the rate: all at their deadline would be a queue in front of everybody.
+        wait, load = self._engine.learner.policy.wait, self._engine.learner.load
+        is_plan = isinstance(wait, wait_density)
+        is_stretched = load.stretch > 1 if is_plan else load.at_least > FLOOR
+        return math.inf if is_stretched else max(now, deadline)
 
     def _first_gap(self, age: float, share: float) -> float:
         wait, load = self._engine.learner.policy.wait, self._engine.learner.load
@@ -291,15 +318,39 @@ class Desk:
             self._gaps_for, self._gaps = load, [*gaps, gaps[-1]]
         return self._gaps
 
-    def _mind_the_rate(self, now: float) -> None:
-        rate = self._engine.gates.rate
-        span = self.terms.ends_at(None, now) - now
+    def mind_the_rate(self, span: float | None = None) -> None:
+        """Tell if there are too many for the rate within *span* seconds, or else our deadline."""
+        rate, now = self._engine.rate, self._engine.now()
+        span = self.terms.ends_at(None, now) - now if span is None else span
         if rate is None or not math.isfinite(span):
             return
         was_starved, live = self.is_starved, len(self._roster.live)
-        self.is_starved = live * _LEAST_LOOKS > rate * span
+        self.is_starved = live * _LEAST_LOOKS > rate * max(span, 0.0)
         if self.is_starved and not was_starved:
             self._engine.learner.hub.tell(Starved(watched=live, per_second=rate))
+
+
+def _mean_age(watches: Sequence[str | Watch], now: float) -> float:
+    if not watches or isinstance(watches[0], str):
+        return 0.0  # tokens, of sessions just begun
+    # What is no time is told of when its turn comes.
+    begun = (watch.begun for watch in watches if not isinstance(watch, str))
+    ages = [now - _begun_at(each, now) for each in begun if isinstance(each, datetime)]
+    return sum(ages) / len(watches) if ages else 0.0
+
+
+def _begun_at(begun: object, now: float) -> float:
+    if begun is None:
+        return now
+    if not isinstance(begun, datetime):
+        raise ConfigurationError("begun must be an aware datetime: when the session was begun")
+    return min(now, deadline_at(begun, now=now, name="begun"))
+
+
+def _checked_reference(reference: object) -> str | None:
+    if reference is not None and not isinstance(reference, str):
+        raise ConfigurationError("reference must be text")
+    return reference
 
 
 def checked_until(value: str) -> Until:

@@ -11,15 +11,19 @@ from anyio.abc import TaskGroup
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Clock
 from identomat_async._polling._agenda import TICK, Agenda
+from identomat_async._polling._density import wait_density
 from identomat_async._polling._entry import ASKED, Entry
 from identomat_async._polling._gates import Gates, HeldUpBy
 from identomat_async._polling._learner import Learner
+from identomat_async._polling._patience import Patience
+from identomat_async._polling._person import EVERY
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
 from identomat_async._polling._step import Answer
 from identomat_async._polling._tasks import task_group
 from identomat_async._polling._waiting import Lone
-from identomat_async.errors import ClientClosedError, IdentomatError, RequestTimeoutError
+from identomat_async._polling._worker import Worker, closed, too_slow
+from identomat_async.errors import IdentomatError
 
 # Timers of some event loops are rounded down to the millisecond; less would spin.
 _LEAST_SLEEP = 0.001
@@ -27,21 +31,10 @@ _LEAST_SLEEP = 0.001
 _UNHELD = 1000
 # How often the demand is weighed against the rate.
 _WEIGHING = 1.0
-
-
-class _Worker:
-    """A task that looks at one session after the other."""
-
-    __slots__ = ("asked", "began", "ended", "entry", "event", "is_late", "scope")
-
-    def __init__(self) -> None:
-        self.entry: Entry | None = None
-        self.is_late = False
-        self.asked = math.inf
-        self.began = math.inf
-        self.ended = -math.inf
-        self.event = anyio.Event()
-        self.scope = anyio.CancelScope()
+# Who is due for longer than so many seconds is held up by something.
+_BEHIND = 1.0
+# Who would like nothing at the moment still counts for so many looks per second.
+_LEAST_WISH = 0.001
 
 
 @attrs.define(eq=False, repr=False, kw_only=True)
@@ -49,8 +42,10 @@ class Engine:
     """
     Does the looking: asks the source, and lets the learner decide what it means.
 
-    While nobody runs the engine nothing is asked. *vacated* is called when it stops.
-    *weighed_for* is how many sessions there were when the demand was last weighed.
+    While nobody runs the engine nothing is asked. *vacated* is called when it stops,
+    *after_weighing* each time the demand was weighed.
+    *weighed_for* is how many sessions there were when the demand was last weighed, and *rate*
+    how many requests per second there then were for us.
     """
 
     source: ResultSource
@@ -59,6 +54,8 @@ class Engine:
     budget: RateBudget
     is_blocked: Callable[[], bool]
     vacated: Callable[[], None] = attrs.field(default=lambda: None)
+    after_weighing: Callable[[], None] = attrs.field(default=lambda: None)
+    rate: float | None = attrs.field(init=False)
     limits: Agenda[Lone] = attrs.field(factory=Agenda[Lone])
     is_running: bool = False
     weighed_for: int = 0
@@ -66,11 +63,12 @@ class Engine:
     gates: Gates = attrs.field(init=False)
     _tasks: TaskGroup | None = None
     # Those at work in the order in which they began to look.
-    _idle: dict[_Worker, None] = attrs.field(factory=dict)
-    _busy: dict[_Worker, None] = attrs.field(factory=dict)
+    _idle: dict[Worker, None] = attrs.field(factory=dict)
+    _busy: dict[Worker, None] = attrs.field(factory=dict)
     _clock: Clock | None = None
     _changed: anyio.Event = attrs.field(factory=anyio.Event)
     _scope: anyio.CancelScope | None = None
+    _patience: Patience = attrs.field(init=False)
     _weighed: float = -math.inf
     _held_up_by: HeldUpBy | None = None
     _is_roused: bool = False
@@ -85,6 +83,8 @@ class Engine:
             outage=self.learner.outage,
             halt=self.learner.halt,
         )
+        self.rate = self.gates.rate
+        self._patience = Patience(self.learner.policy.grace)
 
     @property
     def clock(self) -> Clock:
@@ -104,15 +104,26 @@ class Engine:
 
     def weigh(self) -> None:
         """Weigh the demand against the rate."""
-        self.clock.wake()
+        if self.clock.wake():
+            self._patience.begin_anew()
         self._weighed = now = self.now()
         self.weighed_for = self.roster.demand.all
+        self.learner.wishes.sum_up()
+        besides = self.learner.tally.unscheduled(now)
+        self.rate = self._share(now, besides)
         self.learner.load = self.roster.demand.load(
-            self.learner.policy.wait,
-            self.gates.rate,
-            now,
-            besides=self.learner.tally.unscheduled(now),
+            self.learner.policy.wait, self.rate, now, besides=besides
         )
+
+    def _share(self, now: float, besides: float) -> float | None:
+        if not self.gates.is_shared:
+            return self.gates.rate
+        wait, demand = self.learner.policy.wait, self.roster.demand
+        if isinstance(wait, wait_density):
+            wish = demand.looks(wait, now)
+        else:
+            wish = demand.all / (self.learner.wishes.gap or EVERY)
+        return self.gates.share(self, max(wish + besides, _LEAST_WISH))
 
     def is_crowded(self, now: float) -> bool:
         """Tell whether somebody is due for whom there is no place."""
@@ -138,6 +149,9 @@ class Engine:
         self._is_ending = False
         self._scope = anyio.CancelScope()
         self.learner.halt.reset()
+        self._patience.begin_anew()
+        for budget in self.gates.budgets:
+            budget.join(self)
         try:
             async with task_group() as tasks:
                 tasks.start_soon(self._run, self._scope)
@@ -148,6 +162,8 @@ class Engine:
                     tasks.cancel_scope.cancel()
         finally:
             self.is_running = False
+            for budget in self.gates.budgets:
+                budget.leave(self)
             self.stopped.set()
             self.vacated()
 
@@ -180,6 +196,7 @@ class Engine:
             now = self.now()
             if now - self._weighed >= _WEIGHING:
                 self.weigh()
+                self.after_weighing()
             self._cut_off(now)
             while (waiter := self.limits.pop(now)) is not None:
                 self.learner.let_go(waiter, now)
@@ -187,10 +204,17 @@ class Engine:
             if self.roster.held and not self.is_blocked():
                 # A few at a time: a hundred thousand would hold the event loop up.
                 self.roster.unhold(_UNHELD)
+            if self._patience.is_over(now - self.clock.offset, is_behind=self._is_behind(now)):
+                self.learner.give_up(now)
             self._rouse(now)
             self._alarm = max(self._next(now), now + _LEAST_SLEEP)
             with anyio.move_on_after(self._alarm - now):
                 await self._changed.wait()
+
+    def _is_behind(self, now: float) -> bool:
+        # The account's troubles end no watch.
+        is_halted = self.learner.halt.error is not None
+        return not is_halted and self.roster.agenda.next_due() < now - _BEHIND
 
     def _next(self, now: float) -> float:
         due, self._held_up_by = self.roster.agenda.next_due(), None
@@ -212,6 +236,8 @@ class Engine:
 
     def _cut_off(self, now: float) -> None:
         for worker in self._busy:
+            if worker.began == math.inf:
+                continue  # it stands in line for the document
             if worker.began + self.source.timeout > now:
                 return
             worker.is_late = True
@@ -246,11 +272,11 @@ class Engine:
             worker.event.set()
         else:
             assert self._tasks is not None  # noqa: S101 - for types
-            worker = _Worker()
+            worker = Worker()
             self._busy[worker] = None
             self._tasks.start_soon(self._work, worker)
 
-    async def _work(self, worker: _Worker) -> None:
+    async def _work(self, worker: Worker) -> None:
         while True:
             self._is_roused = worker.is_late = False
             with anyio.CancelScope() as worker.scope:
@@ -262,11 +288,12 @@ class Engine:
             # The look took too long, or the source was closed.
             entry, worker.entry = worker.entry, None
             if entry is not None:
-                error = _too_slow() if worker.is_late else _closed()
+                error = too_slow() if worker.is_late else closed()
+                self.roster.ask(entry)  # it was put back
                 self.learner.learn(entry, error, worker.asked, elapsed=self.now() - worker.asked)
                 self.wake()
 
-    async def _serve(self, worker: _Worker) -> None:
+    async def _serve(self, worker: Worker) -> None:
         now = self.now()
         while True:
             is_ending = self._is_ending or worker.scope.cancel_called
@@ -282,7 +309,7 @@ class Engine:
             await self._look(worker, entry, now)
             worker.entry, now = None, worker.ended
 
-    async def _rest(self, worker: _Worker) -> None:
+    async def _rest(self, worker: Worker) -> None:
         worker.event = anyio.Event()
         self._busy.pop(worker, None)
         self._idle[worker] = None
@@ -295,7 +322,7 @@ class Engine:
             self._is_roused = False
             self._idle.pop(worker, None)
 
-    async def _look(self, worker: _Worker, entry: Entry, now: float) -> None:
+    async def _look(self, worker: Worker, entry: Entry, now: float) -> None:
         # One frame: an exchange is resumed several times, through every frame above it.
         answer: Answer
         try:
@@ -314,7 +341,7 @@ class Engine:
                 # It would end: the document is read at once, before other polls.
                 await self.gates.claim()
                 now = self.now()
-                if self._is_paused(entry, now):
+                if self._is_held_up(entry, now):
                     return
         except BaseException:
             # Cancelled: the session stays due. If all are, nobody is to be roused for it.
@@ -322,14 +349,14 @@ class Engine:
             self._put_back(entry)
             raise
 
-    def _begin(self, worker: _Worker, entry: Entry, now: float) -> None:
+    def _begin(self, worker: Worker, entry: Entry, now: float) -> None:
         worker.began = worker.asked = now
         # The last to begin is the last to be cut off.
         self._busy.pop(worker, None)
         self._busy[worker] = None
         self.learner.tally.began(now, now - entry.due, fresh=entry.state.fresh)
 
-    def _end(self, worker: _Worker, entry: Entry, answer: Answer, now: float) -> bool:
+    def _end(self, worker: Worker, entry: Entry, answer: Answer, now: float) -> bool:
         worker.ended = self.now()
         again = self.learner.learn(entry, answer, now, elapsed=worker.ended - now)
         if self._held_up_by == "service":
@@ -337,9 +364,9 @@ class Engine:
         self.wake()
         return again
 
-    def _is_paused(self, entry: Entry, now: float) -> bool:
-        # The service asked for a pause while this one stood in the queue.
-        if self.source.pause.until <= now - self.clock.offset:
+    def _is_held_up(self, entry: Entry, now: float) -> bool:
+        # While this one stood in the queue the service asked for a pause, or it was discarded.
+        if self.source.pause.until <= now - self.clock.offset and self.roster.has(entry):
             return False
         self.gates.give_back()
         self._put_back(entry)
@@ -362,17 +389,3 @@ class Engine:
         """Lift whatever pause there is, and let the next look find out."""
         self.gates.lift(self.now())
         self._changed.set()
-
-
-def _closed() -> ClientClosedError:
-    return ClientClosedError("the client was closed during a look", operation="result", attempts=1)
-
-
-def _too_slow() -> RequestTimeoutError:
-    return RequestTimeoutError(
-        "no answer in time",
-        operation="result",
-        attempts=1,
-        retryable=True,
-        maybe_applied=True,
-    )

@@ -16,14 +16,9 @@ from identomat_async._polling._outcomes import (
     ends,
     stricter,
 )
+from identomat_async._polling._policy import Pending, Step
 from identomat_async._polling._state import PollState
-from identomat_async._polling._step import (
-    Pending,
-    Step,
-    deadline_passed,
-    is_over,
-    settled,
-)
+from identomat_async._polling._step import deadline_passed, is_over, settled
 from identomat_async._polling._waiting import Waiter
 
 # The place of an entry while a look at it is under way.
@@ -86,6 +81,11 @@ class Entry:
         return self.state.deadline if self.own is None else self.own[1]
 
     @property
+    def ends_at(self) -> float:
+        """When time is up for the watch: the person's, or the operator's."""
+        return self.state.ends_at_for(self.until, self.deadline)
+
+    @property
     def is_wanted(self) -> bool:
         """Whether anybody is left who is interested."""
         return self.delivers or self.waiter is not None
@@ -123,13 +123,15 @@ class Entry:
         self.state = attrs.evolve(self.state, until=until, deadline=max(deadlines))
         self.own = None if self.waiter is None else own
 
-    def first_end(self, now: float) -> float:
-        """Return the first deadline after *now* that anybody has, infinity if none."""
-        ends_at = self.state.ends_at
-        first = math.inf if is_over(ends_at, now) else ends_at
-        if self.own is not None:
-            ends_at = self.state.ends_at_for(*self.own)
-            first = first if is_over(ends_at, now) else min(first, ends_at)
+    def first_end(self, now: float, *, of_watch: bool = True) -> float:
+        """Return the first deadline after *now* of those who wait, and *of_watch*; or infinity."""
+        first = math.inf
+        if of_watch:
+            ends_at = self.state.ends_at
+            first = math.inf if is_over(ends_at, now) else ends_at
+            if self.own is not None:
+                ends_at = self.state.ends_at_for(*self.own)
+                first = first if is_over(ends_at, now) else min(first, ends_at)
         for waiter in self.waiters:
             if waiter.deadline < first and not is_over(waiter.deadline, now):
                 first = waiter.deadline

@@ -28,7 +28,6 @@ class FailureLog:
         if now < self._next:
             return None
         said = ", ".join(f"{count} with {name}" for name, count in self._counts.most_common())
-        total = self._counts.total()
         self._counts.clear()
         self._next = now + _EVERY
-        return f"{total} more looks failed: {said}"
+        return f"more looks failed: {said}"

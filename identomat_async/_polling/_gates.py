@@ -47,6 +47,16 @@ class Gates:
         return min((rate for rate in rates if rate is not None), default=None)
 
     @property
+    def is_shared(self) -> bool:
+        """Whether others plan with the same ceilings."""
+        return any(budget.is_shared for budget in self.budgets)
+
+    def share(self, planner: object, wish: float) -> float | None:
+        """Return the requests per second for one who would like *wish*; None for no limit."""
+        shares = [budget.share(planner, wish) for budget in self.budgets]
+        return min((share for share in shares if share is not None), default=None)
+
+    @property
     def is_full(self) -> bool:
         """Whether no place is free, whatever the rate."""
         return any(budget.is_full for budget in self.budgets)

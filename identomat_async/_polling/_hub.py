@@ -1,8 +1,10 @@
 """Where events go."""
 
+import inspect
 from collections.abc import Iterable
 
 from identomat_async._model._status import SessionStatus
+from identomat_async.errors import ConfigurationError
 from identomat_async.events import Event, Observer
 
 
@@ -12,7 +14,9 @@ class Hub:
     __slots__ = ("_observers", "errors")
 
     def __init__(self, observers: Iterable[Observer]) -> None:
-        self._observers = tuple(observers)
+        if not isinstance(observers, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+            raise ConfigurationError("observers must be a list of functions")
+        self._observers = tuple(map(_checked, observers))
         self.errors = 0
 
     def __bool__(self) -> bool:
@@ -25,6 +29,18 @@ class Hub:
                 observer(event)
             except Exception:  # noqa: BLE001 - an observer never disturbs what it observes
                 self.errors += 1
+
+
+def _checked(observer: Observer) -> Observer:
+    if not callable(observer):
+        raise ConfigurationError("observers must be functions that take an event")
+    # Also of an object that is called like one.
+    if any(map(inspect.iscoroutinefunction, (observer, getattr(observer, "__call__", None)))):  # noqa: B004 - not whether it is callable
+        raise ConfigurationError(
+            "observers must be plain functions: they are called between looks, and nobody "
+            "would await them"
+        )
+    return observer
 
 
 def known(status: SessionStatus | None) -> str | None:

@@ -2,33 +2,34 @@
 
 import logging
 from collections.abc import Callable
+from typing import TypeGuard
 
 import attrs
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._entry import Entry, conclude_wait, conclude_watch
+from identomat_async._polling._density import wait_density
+from identomat_async._polling._entry import ASKED, Entry, conclude_wait, conclude_watch
 from identomat_async._polling._failures import FailureLog
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._hub import Hub, known
 from identomat_async._polling._outage import Outage
-from identomat_async._polling._outcomes import IN_PROGRESS, Outcome
+from identomat_async._polling._outcomes import IN_PROGRESS, DeadlinePassed, Outcome
+from identomat_async._polling._policy import Load, Pending, PollPolicy, Step
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import (
     TOLERANCE,
     Answer,
-    Load,
-    Pending,
-    PollPolicy,
-    Step,
     confirming,
     deadline_passed,
+    given_up,
     open_for,
     step,
 )
 from identomat_async._polling._tally import Tally
 from identomat_async._polling._waiting import Waiter
+from identomat_async._polling._wishes import Wishes
 from identomat_async.errors import (
     AuthenticationError,
     IdentomatError,
@@ -40,6 +41,7 @@ from identomat_async.errors import (
 )
 from identomat_async.events import (
     AnswerConflict,
+    ForeignAnswer,
     Halted,
     OutcomeReady,
     Paused,
@@ -80,8 +82,15 @@ class Learner:
     tally: Tally = attrs.field(factory=Tally)
     outage: Outage = attrs.field(factory=Outage)
     load: Load = attrs.field(factory=Load)
+    wishes: Wishes = attrs.field(factory=Wishes)
     _failures: FailureLog = attrs.field(factory=FailureLog)
     _is_unsound: bool = False
+
+    @property
+    def stretch(self) -> float:
+        """How many times longer than wished the gaps are."""
+        is_known = isinstance(self.policy.wait, wait_density)
+        return self.load.stretch if is_known else self.wishes.stretch
 
     def learn(self, entry: Entry, answer: Answer, now: float, *, elapsed: float) -> bool:
         """
@@ -104,10 +113,12 @@ class Learner:
         self._judge_service(error, now + elapsed, elapsed)
         if not self.roster.has(entry):
             return False
+        if self.hub:
+            self._tell(entry, entry.state, answer, now, elapsed)
+            if not self.roster.has(entry):
+                return False  # an observer has discarded it
         before = entry.state
         then = step(before, answer, policy=self.policy, now=now, load=self.load)
-        if self.hub:
-            self._tell(entry, before, answer, now, elapsed)
         if isinstance(then, Pending) and then.unsound:
             self._tell_unsound(entry)
         if isinstance(answer, SessionStatus) and _ends_something(entry, then, answer, now):
@@ -164,16 +175,40 @@ class Learner:
         self._look_again(entry, then, now, elapsed)
 
     def _look_again(self, entry: Entry, then: Pending, now: float, elapsed: float) -> None:
+        self.wishes.note(then)
         due = _next_due(entry, then, now, elapsed)
-        if not entry.state.fresh and entry.is_late_for_anybody(entry.state, due):
+        is_late = entry.is_late_for_anybody(entry.state, due)
+        if is_late and not entry.state.fresh:
             entry.state = attrs.evolve(entry.state, fresh=True)
-        self.roster.put(entry, due)
+        # Somebody is there who waits for this one look.
+        first = bool(entry.state.early) or (is_late and entry.waiter is not None)
+        self.roster.put(entry, due, first=first)
 
     def let_go(self, waiter: Waiter, now: float) -> None:
         """End a wait for which there was no look at its deadline: too slow, or too many."""
         outcome = deadline_passed(waiter.entry.state, now)
         self.roster.leave(waiter.entry, waiter)
+        if not waiter.entry.is_wanted:
+            self.tally.came_to(outcome, waiter.entry.state, now)
         waiter.give(attrs.evolve(outcome, waited=max(0.0, now - waiter.since)))
+
+    def give_up(self, now: float) -> None:
+        """
+        End the watches whose time was up long ago, and that had no answer since.
+
+        This is for when somebody or other could not be looked at for all the grace.
+        """
+        least = now - self.policy.grace
+        for entry in list(self.roster.live.values()):
+            if entry.state.deadline > least or entry.place is ASKED or not entry.delivers:
+                continue
+            outcome = given_up(
+                entry.state, ends_at=entry.ends_at, due=entry.due, policy=self.policy, now=now
+            )
+            if outcome is not None:
+                entry.delivers = False
+                self._deliver(outcome)
+                self.roster.settle(entry)
 
     def paused(self, reason: PauseReason, span: float | None) -> None:
         """Note that nothing is looked at for a while."""
@@ -211,25 +246,28 @@ class Learner:
 
     def _give(self, entry: Entry, then: Step, result: SessionResult | None, now: float) -> bool:
         staying: list[Waiter] = []
-        ended = False
+        last: Outcome | None = None
         for waiter in entry.waiters:
             outcome = conclude_wait(waiter, entry, then, result, now)
             if outcome is None:
                 staying.append(waiter)
             else:
                 waiter.give(outcome)
-                ended = True
-        if ended:
+                last = outcome
+        if last is not None:
             entry.keep(staying)
         if entry.delivers:
             outcome = conclude_watch(entry, then, result, now)
             if outcome is not None:
-                entry.delivers, ended = False, True
-                self._deliver(outcome, _age_of_decision(entry, now))
-        return ended
+                entry.delivers, last = False, outcome
+                self._deliver(outcome)
+        if last is not None and not entry.is_wanted:
+            # Once for each session, however many waited for it.
+            self.tally.came_to(last, entry.state, now)
+        return last is not None
 
-    def _deliver(self, outcome: Outcome, age: float) -> None:
-        self.tally.came_to(outcome, age)
+    def _deliver(self, outcome: Outcome) -> None:
+        self.tally.deadlines_passed += isinstance(outcome, DeadlinePassed)
         self.deliver(outcome)
         if self.hub:
             self.hub.tell(
@@ -262,6 +300,8 @@ class Learner:
                 lateness=max(0.0, now - entry.due),
             )
         )
+        if _is_error(answer) and answer.reason == "other-session":
+            self.hub.tell(ForeignAnswer(token_hash=name))
         if status is None or status == before.status:
             return
         self.hub.tell(
@@ -287,14 +327,7 @@ def _is_outage(error: IdentomatError | None) -> bool:
     )
 
 
-def _age_of_decision(entry: Entry, now: float) -> float:
-    # An operator's time is not the person's.
-    state = entry.state
-    decided = now if state.reviewed is None else state.reviewed
-    return max(0.0, decided - state.begun)
-
-
-def _is_error(answer: Answer) -> bool:
+def _is_error(answer: Answer) -> TypeGuard[IdentomatError]:
     return isinstance(answer, IdentomatError)
 
 
@@ -315,7 +348,7 @@ def _ends_something(entry: Entry, then: Step, status: SessionStatus, now: float)
 def _next_due(entry: Entry, then: Pending, now: float, elapsed: float) -> float:
     # From when the look was due, so that lateness does not add up; after a failure from
     # its end, so that a slow one is not followed at once.
-    end = entry.first_end(now)
+    end = entry.first_end(now, of_watch=then.stretch <= 1)
     if now + then.delay >= end - TOLERANCE:
         return end
     if then.state.last_error is not None:

@@ -151,7 +151,8 @@ class PollFailed(_Ended):
     There will be no verdict; never because of a fault that passes.
 
     The service calls the session invalid, or its document could not be read on three
-    fresh reads, or it did not answer until well after the deadline.
+    fresh reads, or nobody could get an answer until well after the deadline: the service was
+    down, had asked for a pause, or there was no room for a look within the rate.
     """
 
     def explain(self) -> str:

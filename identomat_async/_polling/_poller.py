@@ -1,35 +1,36 @@
 """The poller that people use: words and defaults around its core."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from operator import length_hint
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, get_args
 
 import anyio
 from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 from tenacity.wait import wait_base
 
-from identomat_async._budget import RateBudget
+from identomat_async._budget import RateBudget, whole
 from identomat_async._clock import Deadline, Seconds, seconds
+from identomat_async._edge import refusing, result_or_refusal
 from identomat_async._model._result import SessionResult
-from identomat_async._model._token import checked_token
 from identomat_async._polling._core import GRACE, Core, OnAccountError
 from identomat_async._polling._courier import Handler
 from identomat_async._polling._desk import Terms
 from identomat_async._polling._hub import Hub
+from identomat_async._polling._many import checked_many, each_of, unique_tokens
 from identomat_async._polling._outcomes import Outcome, Until, Watch
 from identomat_async._polling._person import wait_person
+from identomat_async._polling._policy import PollPolicy
 from identomat_async._polling._source import HasSource
-from identomat_async._polling._step import PollPolicy
 from identomat_async._polling._tally import PollerStats
+from identomat_async._polling._view import WatchedSession, seen
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Observer
-
-T = TypeVar("T")
 
 # So many watches are taken on before other tasks get a turn.
 _BATCH = 500
@@ -85,13 +86,14 @@ class ResultPoller:
         gone_window: Seconds = 60.0,
         observers: Iterable[Observer] = (),
     ) -> None:
-        if buffer < 1:
-            raise ConfigurationError("buffer must be 1 or more")
+        source = getattr(client, "source", None)
+        if source is None:
+            raise ConfigurationError("client must be an IdentomatClient")
         self._core = Core(
-            client.source,
+            source,
             policy=PollPolicy(
                 wait=wait_person() if wait is None else wait,
-                retry_wait=client.source.retry_wait,
+                retry_wait=source.retry_wait,
                 grace=seconds(grace, name="grace"),
                 gone_window=seconds(gone_window, name="gone_window"),
             ),
@@ -100,7 +102,7 @@ class ResultPoller:
             if isinstance(rate, RateBudget)
             else RateBudget(rate, max_in_flight=max_in_flight),
             hub=Hub(observers),
-            buffer=buffer,
+            buffer=whole(buffer, name="buffer"),
             forever=forever,
         )
         self._block: AbstractAsyncContextManager[None] = self._core.block()
@@ -139,6 +141,7 @@ class ResultPoller:
     async def __anext__(self) -> Outcome:
         return await self._core.next_outcome()
 
+    @refusing
     async def watch(
         self,
         token: str,
@@ -155,8 +158,8 @@ class ResultPoller:
         The same session watched twice is one watch, with the later deadline, the stricter
         *until* and the last reference. What is None is the poller's own.
 
-        A session that has just been begun is first looked at within 45 s, since nobody is
-        done sooner; `nudge` says that the person is back.
+        A session that has just been begun is first looked at within about 50 s, since hardly
+        anybody is done sooner; `nudge` says that the person is back.
 
         Args:
             token: What `begin` returned.
@@ -182,6 +185,7 @@ class ResultPoller:
         self._core.desk.watch_all([watch])
         await checkpoint()
 
+    @refusing
     async def watch_many(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> None:
         """
         Watch many sessions.
@@ -194,10 +198,15 @@ class ResultPoller:
             ClientClosedError: The poller is closed.
         """
         self._core.check()
+        checked_many(watches, of="tokens and watches")
         if isinstance(watches, AsyncIterable):
-            async with aclosing(_each(watches)) as each:
+            async with aclosing(each_of(watches)) as each:
+                taken = 0
                 async for watch in each:
                     self._core.desk.watch_all([watch])
+                    taken += 1
+                    if not taken % _BATCH:
+                        await checkpoint()
             return
         remaining = iter(watches)
         try:
@@ -207,6 +216,7 @@ class ResultPoller:
         finally:
             self._core.desk.expect(0)
 
+    @refusing
     async def discard(self, token: str) -> bool:
         """
         Watch a session no more; no outcome of it is handed over after this returns.
@@ -221,15 +231,22 @@ class ResultPoller:
         await checkpoint()
         return was_watched
 
+    @refusing
     def nudge(self, token: str) -> bool:
         """
         Look at a session now: the person has come back to `return_url`.
 
         Looks follow 2, 5, 10, 20 and 40 s later, then the schedule goes on.
 
+        However often this is called, no session is looked at for it more than every 2 s.
+
         Returns:
             False if the session is neither watched nor awaited.
+
+        Raises:
+            ConfigurationError: This is not the thread of the poller's event loop.
         """
+        self._core.source.home.check_thread()
         return self._core.desk.nudge(token)
 
     async def wait(
@@ -254,7 +271,11 @@ class ResultPoller:
         """
         # One frame and no timer: a hundred thousand tasks may stand here.
         self._core.check()
-        waiter = self._core.waits.join(token, deadline=deadline, until=until)
+        join = partial(self._core.waits.join, token, deadline=deadline, until=until)
+        waiter = result_or_refusal(join)
+        del token, join  # or whoever is cancelled here, or refused, would show it
+        if isinstance(waiter, ConfigurationError):
+            raise waiter
         try:
             while not waiter.is_over:
                 await self._core.waits.over(waiter)
@@ -262,6 +283,7 @@ class ResultPoller:
             self._core.waits.leave(waiter)
         return waiter.result()
 
+    @refusing
     async def wait_all(
         self,
         tokens: Iterable[str] | AsyncIterable[str],
@@ -287,7 +309,7 @@ class ResultPoller:
             ClientClosedError: The poller is closed.
         """
         self._core.check()
-        unique = await _unique(tokens)
+        unique = await unique_tokens(tokens)
         self._core.check()  # it may have been closed while they came
         return await self._core.waits.wait_all(unique, deadline=deadline, until=until)
 
@@ -321,11 +343,13 @@ class ResultPoller:
             ConfigurationError: The poller is in use already.
             ClientClosedError: The poller is closed.
         """
-        if concurrency < 1:
-            raise ConfigurationError("concurrency must be 1 or more")
+        if not callable(on_delivery):
+            raise ConfigurationError("on_delivery must be a function that takes a Delivery")
+        if on_account_error not in get_args(OnAccountError):
+            raise ConfigurationError("on_account_error must be 'pause' or 'raise'")
         await self._core.run(
             on_delivery,
-            concurrency=concurrency,
+            concurrency=whole(concurrency, name="concurrency"),
             on_account_error=on_account_error,
             started=task_status.started,
         )
@@ -352,24 +376,21 @@ class ResultPoller:
         Lift a pause: the service has asked for it, is down, or refuses the account.
 
         The next look finds out whether that was wise. A pause that the service asked for
-        is lifted for the whole client.
+        is lifted for the whole client. A block whose iteration has raised because the account
+        was refused can be iterated again.
+
+        Raises:
+            ConfigurationError: This is not the thread of the poller's event loop.
         """
-        self._core.engine.resume()
+        self._core.source.home.check_thread()
+        self._core.resume()
 
     def stats(self) -> PollerStats:
         """Return how the poller stands."""
         return self._core.stats()
 
-
-async def _unique(tokens: Iterable[str] | AsyncIterable[str]) -> list[str]:
-    async with aclosing(_each(tokens)) as each:
-        return list(dict.fromkeys([checked_token(token) async for token in each]))
-
-
-async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item
+    @refusing
+    def session(self, token: str) -> WatchedSession | None:
+        """Return how one session stands here, None if it is neither watched nor awaited."""
+        entry = self._core.engine.roster.live.get(token)
+        return None if entry is None else seen(entry, self._core.engine.now())

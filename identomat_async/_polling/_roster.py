@@ -26,20 +26,18 @@ class Roster:
     agenda: Agenda[Entry] = attrs.field(factory=Agenda)
     held: dict[str, Entry] = attrs.field(factory=dict)
 
-    def add(self, entry: Entry, due: float) -> None:
-        """Take a session on, to be looked at first at *due*."""
+    def add(self, entry: Entry, due: float, *, first: bool = False) -> None:
+        """Take a session on, to be looked at at *due*, *first* of those who are due then."""
         self.live[entry.state.token] = entry
         self.demand.add(entry.state.begun, in_review=entry.state.status is MANUAL_CHECK)
         entry.due = due
-        self.agenda.put(entry, due)
+        self.agenda.put(entry, due, first=first)
 
     def schedule(self, entries: Sequence[Entry], *, begun: float) -> None:
-        """Put sessions on the agenda that are live already, all begun at the same time."""
+        """Put new sessions on the agenda that are live already, all begun at the same time."""
         if entries:
             self.demand.add(begun, count=len(entries))
-        put = self.agenda.put
-        for entry in entries:
-            put(entry, entry.due)
+            self.agenda.put_new(entries, [entry.due for entry in entries])
 
     def know(self, entry: Entry, state: PollState) -> None:
         """Take in what is known of a session that is looked at."""
@@ -49,13 +47,31 @@ class Roster:
             self.demand.remove(state.begun, in_review=was_in_review)
             self.demand.add(state.begun, in_review=in_review)
 
-    def put(self, entry: Entry, due: float) -> None:
-        """Have a session looked at next at *due*, unless a look at it is under way."""
+    def age(self, entry: Entry, begun: float) -> None:
+        """Note when a session was begun, which was not known."""
+        state = entry.state
+        in_review = state.status is MANUAL_CHECK
+        self.demand.remove(state.begun, in_review=in_review)
+        self.demand.add(begun, in_review=in_review)
+        entry.state = attrs.evolve(state, begun=begun)
+
+    def put(self, entry: Entry, due: float, *, first: bool = False) -> None:
+        """
+        Have a session looked at next at *due*, unless a look at it is under way.
+
+        *first* is for those for whom somebody waits at this moment: they go before all
+        others that are due.
+        """
         if self.held:
             self.held.pop(entry.state.token, None)
         if entry.place is not ASKED:
             entry.due = due
-            self.agenda.put(entry, due)
+            self.agenda.put(entry, due, first=first)
+
+    def ask(self, entry: Entry) -> None:
+        """Note that a look at a session is under way, wherever it stands."""
+        self.agenda.remove(entry)
+        entry.place = ASKED
 
     def drop(self, entry: Entry) -> None:
         """Look at a session no more."""

@@ -5,17 +5,12 @@ State in, state out: no clock, no await, no I/O, and no randomness but what the 
 brings.
 """
 
-import math
-import random
-from collections.abc import Callable
 from datetime import datetime
 from typing import TypedDict
 
 import attrs
-from tenacity import wait_exponential
-from tenacity.wait import wait_base
 
-from identomat_async._clock import seconds, timestamp
+from identomat_async._clock import timestamp
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._polling._density import REVIEW, wait_density
@@ -29,12 +24,11 @@ from identomat_async._polling._outcomes import (
     Settled,
     ends,
 )
-from identomat_async._polling._person import wait_person
+from identomat_async._polling._policy import NO_LOAD, Load, Pending, PollPolicy, Step
 from identomat_async._polling._schedule import FLOOR, consult
 from identomat_async._polling._state import Doubt, DoubtKind, PollState, Trouble
 from identomat_async.errors import (
     AuthenticationError,
-    ConfigurationError,
     IdentomatError,
     ResponseDecodeError,
     SessionInvalidError,
@@ -52,81 +46,6 @@ TOLERANCE = 0.001
 NUDGES = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0)
 # A document that arrived whole and cannot be read; anything else may be a passing fault.
 _UNREADABLE = ("json", "shape", "too-large")
-
-
-@attrs.frozen(kw_only=True)
-class PollPolicy:
-    """
-    How a watch is conducted.
-
-    Args:
-        wait: When to look next after an answer: any tenacity wait strategy.
-        retry_wait: The least wait after a look that failed.
-        grace: Seconds that a watch outlives its deadline while nobody answers.
-        gone_window: Seconds over which a session must be unknown, invalid or unreadable
-            three times, on different connections, before that is believed.
-        jitter: By which share an interval may be shorter or longer; below 1.
-        random: Returns numbers from 0 to 1.
-
-    Raises:
-        ConfigurationError: One of them is of another kind or cannot be.
-    """
-
-    wait: wait_base = attrs.field(factory=wait_person)
-    retry_wait: wait_base = attrs.field(factory=lambda: wait_exponential(multiplier=1, max=60))
-    grace: float = 3600.0
-    gone_window: float = 60.0
-    jitter: float = 0.1
-    random: Callable[[], float] = attrs.field(default=random.random, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        for strategy in (self.wait, self.retry_wait):
-            if not isinstance(strategy, wait_base):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
-                raise ConfigurationError("wait and retry_wait must be tenacity wait strategies")
-        seconds(self.grace, name="grace")
-        seconds(self.gone_window, name="gone_window")
-        if seconds(self.jitter, name="jitter") >= 1:
-            raise ConfigurationError("jitter must be a share below 1")
-
-
-@attrs.frozen(kw_only=True)
-class Load:
-    """
-    How far a rate budget stretches the schedule.
-
-    Attributes:
-        stretch: The factor for strategies that know densities.
-        ahead: Until how many seconds from now which factor counts, the last for ever; none
-            if it stays.
-        at_most: The longest gap in seconds for them, outside a quiet time.
-        at_least: The least gap in seconds for the others.
-    """
-
-    stretch: float = 1.0
-    ahead: tuple[tuple[float, float], ...] = ()
-    at_most: float = math.inf
-    at_least: float = 0.0
-
-
-@attrs.frozen(kw_only=True, weakref_slot=False)
-class Pending:
-    """
-    The watch goes on.
-
-    Attributes:
-        state: What is known now. Where ``state.fresh`` is set, the next look must read the
-            whole document as the first answer on a new connection.
-        delay: Seconds from the look to the next one.
-        unsound: Whether the wait strategy gave no usable time, so that a floor was used.
-    """
-
-    state: PollState
-    delay: float
-    unsound: bool = False
-
-
-Step = Pending | Outcome
-NO_LOAD = Load()
 
 
 def poll_step(
@@ -169,10 +88,9 @@ def step(
             return settled(_answered(state, answer, now), answer, now)
         return confirming(state, status, now)
     known = _answered(state, answer, now)
-    if status is MANUAL_CHECK and known.reviewed is None:
-        # It changes how often the session is looked at, and until when.
-        return confirming(state, status, now)
-    if not is_over(known.ends_at, now):
+    # A review changes how often the session is looked at, and until when.
+    is_rumour = status is MANUAL_CHECK and known.reviewed is None
+    if not is_rumour and not is_over(known.ends_at, now):
         return _pending(known, status, policy, now, load)
     if isinstance(answer, SessionResult):
         return deadline_passed(known, now)
@@ -192,9 +110,13 @@ def open_for(
     if not is_plain or state.status is MANUAL_CHECK or not isinstance(policy.wait, wait_density):
         return None
     gap = policy.wait.gap(
-        now - state.begun, stretch=load.stretch, ahead=load.ahead, at_most=load.at_most
+        now - state.begun,
+        stretch=load.stretch,
+        share=_jitter(policy),
+        ahead=load.ahead,
+        at_most=load.at_most,
     )
-    delay = max(gap * _jittered(policy), FLOOR)
+    delay = max(gap, FLOOR)
     return delay if delay < state.deadline - now else None
 
 
@@ -203,9 +125,36 @@ def confirming(state: PollState, status: SessionStatus, now: float) -> Pending:
     return Pending(state=_answered(state, status, now, fresh=True), delay=0.0)
 
 
-def nudged(state: PollState, now: float) -> PollState:
-    """Return *state* with looks ahead of the schedule: the person has just come back."""
-    return attrs.evolve(state, early=tuple(now + after for after in NUDGES))
+def nudged(state: PollState, now: float) -> tuple[PollState, bool]:
+    """
+    Return *state* with looks ahead of the schedule: the person has just come back.
+
+    And whether that is news. Who reloads a page again and again brings no more looks than
+    one every two seconds.
+    """
+    if state.early and now - (state.early[-1] - NUDGES[-1]) < NUDGES[1]:
+        return state, False
+    return attrs.evolve(state, early=tuple(now + after for after in NUDGES)), True
+
+
+def given_up(
+    state: PollState, *, ends_at: float, due: float, policy: PollPolicy, now: float
+) -> PollFailed | None:
+    """
+    Return the outcome of a session that could not be looked at for too long, None if it could.
+
+    Args:
+        state: What is known of it.
+        ends_at: When time is up.
+        due: When it should have been looked at.
+        policy: How the watch is conducted.
+        now: The time.
+    """
+    # One fault is not an outage, but many held everybody up: since when does not matter.
+    since = due if state.trouble is None else state.watched
+    if not is_over(max(ends_at, since) + policy.grace, now):
+        return None
+    return PollFailed(**_facts(state, now))
 
 
 def is_over(deadline: float, now: float) -> bool:
@@ -333,8 +282,10 @@ def _is_given_up(state: PollState, policy: PollPolicy, now: float) -> bool:
 def _unanswered(
     state: PollState, error: IdentomatError, policy: PollPolicy, now: float, load: Load
 ) -> Step:
-    # While nobody answers, a verdict may be there that only cannot be read.
-    if _is_given_up(state, policy, now):
+    # While nobody answers, a verdict may be there that only cannot be read. What is wrong
+    # with the account ends no watch.
+    is_ours = isinstance(error, AuthenticationError | SignatureError)
+    if not is_ours and _is_given_up(state, policy, now):
         return PollFailed(**_facts(state, now))
     return _pending(state, error, policy, now, load)
 
@@ -346,20 +297,20 @@ def _pending(
     now: float,
     load: Load,
 ) -> Pending:
-    gap = _scheduled(state, answer, policy, now, load)
-    delay = max((gap or FLOOR) * _jittered(policy), FLOOR)
+    gap, stretch = _scheduled(state, answer, policy, now, load)
+    delay = max(gap or FLOOR, FLOOR)
     early = state.early
     if early:
         early = tuple(at for at in early if at > now + TOLERANCE)
         state = attrs.evolve(state, early=early)
     if early:
-        delay = min(delay, early[0] - now)
+        delay, stretch = min(delay, early[0] - now), 1.0
     if isinstance(answer, IdentomatError):
         if isinstance(answer, AuthenticationError | SignatureError):
             delay = FLOOR  # soon again: is it the account, or this one answer?
         again = consult(policy.retry_wait, polls=state.failures, begun=now, now=now, answer=answer)
-        delay = max(delay, (again or FLOOR) * _jittered(policy))
-    return _look_in(state, delay, now, unsound=gap is None)
+        delay = max(delay, (again or FLOOR) * _jitter(policy))
+    return _look_in(state, delay, now, unsound=gap is None, stretch=stretch)
 
 
 def _scheduled(
@@ -368,32 +319,43 @@ def _scheduled(
     policy: PollPolicy,
     now: float,
     load: Load,
-) -> float | None:
+) -> tuple[float | None, float]:
+    # The gap, and how many times longer than wished it is.
     # A MANUAL_CHECK that could not be read yet is no review, nor one that is itself the end.
     is_under_review = state.status is MANUAL_CHECK and state.reviewed is not None
     in_review = is_under_review and state.until is DECIDED
+    jitter = _jitter(policy)
     if isinstance(policy.wait, wait_density):
-        return policy.wait.gap(
+        # A share of what is left to the next look, and not of the gap in seconds: those who
+        # come into the busy time together would be thrown off step, and crowd at times.
+        gap = policy.wait.gap(
             now - state.begun,
             status=MANUAL_CHECK if in_review else None,
             stretch=load.stretch,
+            share=jitter,
             ahead=load.ahead,
             at_most=load.at_most,
         )
-    gap = consult(policy.wait, polls=state.polls, begun=state.begun, now=now, answer=answer)
-    if gap is None:
-        return None
-    return max(gap, load.at_least, REVIEW if in_review else 0.0)
+        return gap, load.stretch
+    wish = consult(policy.wait, polls=state.polls, begun=state.begun, now=now, answer=answer)
+    if wish is None:
+        return None, 1.0
+    wish = max(wish, FLOOR, REVIEW if in_review else 0.0)
+    return max(wish, load.at_least) * jitter, max(1.0, load.at_least / wish)
 
 
-def _jittered(policy: PollPolicy) -> float:
+def _jitter(policy: PollPolicy) -> float:
     return 1 + policy.jitter * (2 * policy.random() - 1)
 
 
-def _look_in(state: PollState, delay: float, now: float, *, unsound: bool = False) -> Pending:
+def _look_in(
+    state: PollState, delay: float, now: float, *, unsound: bool = False, stretch: float = 1.0
+) -> Pending:
     left = state.ends_at - now
-    if TOLERANCE < left <= delay:
+    # Not if the rate has stretched the schedule: those who were begun together would come up
+    # together, and be a queue in front of everybody. The next look is soon enough for them.
+    if TOLERANCE < left <= delay and stretch <= 1:
         # The look at the deadline finds a verdict that has come since the last one; and
         # since its word is acted on either way, it is a fresh one.
-        return Pending(state=attrs.evolve(state, fresh=True), delay=left, unsound=unsound)
-    return Pending(state=state, delay=delay, unsound=unsound)
+        state, delay = attrs.evolve(state, fresh=True), left
+    return Pending(state=state, delay=delay, unsound=unsound, stretch=stretch)

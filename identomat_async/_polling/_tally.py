@@ -9,6 +9,7 @@ import attrs
 
 from identomat_async._polling._durations import Durations
 from identomat_async._polling._outcomes import DeadlinePassed, Outcome, Settled
+from identomat_async._polling._state import PollState
 from identomat_async.errors import IdentomatError
 
 LimitedBy = Literal["nothing", "rate", "in_flight", "consumer", "paused", "halted", "stand_by"]
@@ -97,7 +98,8 @@ class Tally:
         self.deadlines_passed = 0
         self.handler_errors = 0
         self.answered_at: float | None = None
-        self._errors: deque[tuple[float, str]] = deque(maxlen=_SAMPLES)
+        # From which second on, and how many of which class.
+        self._errors: deque[tuple[float, Counter[str]]] = deque()
         self._lateness: deque[float] = deque(maxlen=_SAMPLES)
         # From when on, how many looks, and how many of them read the document.
         self._seconds: deque[tuple[float, int, int]] = deque()
@@ -121,16 +123,23 @@ class Tally:
         """Count how it ended."""
         if error is None:
             self.answered_at = now
-        else:
-            self._errors.append((now, type(error).__name__))
+            return
+        if not self._errors or now - self._errors[-1][0] >= 1:
+            self._errors.append((now, Counter()))
+            while self._errors[0][0] < now - _RECENT:
+                self._errors.popleft()
+        self._errors[-1][1][type(error).__name__] += 1
 
-    def came_to(self, outcome: Outcome, age: float) -> None:
-        """Count what a watch came to, *age* seconds after the session was begun."""
-        self.deadlines_passed += isinstance(outcome, DeadlinePassed)
-        if isinstance(outcome, DeadlinePassed):
-            self._open.append(age)
-        elif isinstance(outcome, Settled) and outcome.polls >= _SEEN_OPEN:
+    def came_to(self, outcome: Outcome, state: PollState, now: float) -> None:
+        """Count what a session came to of which *state* was known before the last look."""
+        # An operator's time is not the person's, who was done when the review began.
+        is_reviewed = state.reviewed is not None
+        age = max(0.0, (now if state.reviewed is None else state.reviewed) - state.begun)
+        is_decision = isinstance(outcome, Settled) or is_reviewed
+        if is_decision and outcome.polls >= _SEEN_OPEN:
             self._decided.append(age)
+        elif isinstance(outcome, DeadlinePassed) and not is_reviewed:
+            self._open.append(age)
 
     @property
     def durations(self) -> Durations:
@@ -157,7 +166,8 @@ class Tally:
 
     def errors(self, now: float) -> Mapping[str, int]:
         """Return the errors of the last five minutes by class."""
-        return Counter(name for at, name in self._errors if now - at <= _RECENT)
+        recent = (counts for at, counts in self._errors if now - at <= _RECENT)
+        return sum(recent, Counter[str]())
 
     def lateness(self, share: float) -> float:
         """Return the lateness that *share* of the recent looks did not exceed."""

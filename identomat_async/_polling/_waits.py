@@ -45,7 +45,7 @@ class Waits:
         until = terms.until if until is None else checked_until(until)
         entry = self._desk.entry_for(checked_token(token), now=now, deadline=ends_at, until=until)
         waiter = Lone(entry, until=until, deadline=ends_at, since=now)
-        self._desk.join(waiter, due=now)
+        self._desk.join(waiter, due=now, first=True)
         self._engine.let_go_at(waiter, max(ends_at, now) + self._engine.source.timeout)
         self._fail_if_halted(waiter)
         return waiter
@@ -105,7 +105,7 @@ class Waits:
         until: Until,
     ) -> None:
         # Looked at first as quickly as the rate allows.
-        now, rate = self._engine.now(), self._engine.gates.rate
+        now, rate = self._engine.now(), self._engine.rate
         gap = 0.0 if rate is None else 1 / rate
         for index, token in enumerate(tokens):
             entry = self._desk.entry_for(token, now=now, deadline=ends_at, until=until)
@@ -113,6 +113,7 @@ class Waits:
             self._desk.join(member, due=now + index * gap)
             members.append(member)
         if members:
+            self._desk.mind_the_rate(ends_at - now)
             self._fail_if_halted(members[0])
 
     def _fail_if_halted(self, waiter: Member | Lone) -> None:

@@ -2,6 +2,7 @@
 
 import hmac
 import math
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -19,6 +20,7 @@ from identomat_async._home import Home
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._pause import JITTER, Pause
+from identomat_async._wire._bare import bare, without_frames
 from identomat_async._wire._documents import result_of, status_in
 from identomat_async._wire._exchange import exchange
 from identomat_async._wire._files import Sink
@@ -161,10 +163,13 @@ class Caller:
         except IdentomatError as error:
             self.pause.heed(asked_wait(error))
             failure = error
+        except anyio.get_cancelled_exc_class() as error:
+            without_frames(error)
+            raise
         finally:
             self._looks -= 1
             self._tell_settled()
-        raise _bare(failure, RESULT, attempts=1, since=started)
+        raise bare(failure, RESULT, attempts=1, since=started)
 
     async def call(self, call: Call[T], *, deadline: Deadline | None = None) -> T:
         """
@@ -180,14 +185,18 @@ class Caller:
         self.check_usable()
         attempts = _Attempts(self, call, self.span(deadline, call.operation))
         failure: IdentomatError | None = None
+        handled = sys.exception()
         with self._until_closed(attempts.span):
             try:
                 return await attempts.run()
             except IdentomatError as error:
                 failure = error
+            except anyio.get_cancelled_exc_class() as error:
+                without_frames(error, until=handled)
+                raise
         failure = failure or attempts.cut_off()
         failure.maybe_applied |= attempts.may_have_worked
-        raise _bare(failure, call.operation, attempts=attempts.count, since=attempts.started)
+        raise bare(failure, call.operation, attempts=attempts.count, since=attempts.started)
 
     def span(self, deadline: Deadline | None, operation: Operation) -> float:
         """
@@ -258,7 +267,8 @@ class Caller:
         try:
             await self._cut_off()
         finally:
-            with suppress(Exception):  # what fails to close is not used again
+            # What fails to close, or does not in time, is not used again.
+            with anyio.move_on_after(4 * _CLOSING_TIME), suppress(Exception):
                 await self.transport.aclose()
 
     async def _cut_off(self) -> None:
@@ -288,16 +298,6 @@ def _closed() -> ClientClosedError:
     return ClientClosedError("the client was closed while the call was under way")
 
 
-def _bare(
-    error: IdentomatError, operation: Operation, *, attempts: int, since: float
-) -> IdentomatError:
-    # Without its traceback: the frames in it hold what was sent and received.
-    error.operation = operation.name
-    error.attempts = attempts
-    error.elapsed = anyio.current_time() - since
-    return error.with_traceback(None)
-
-
 class _Attempts(Generic[T]):
     """The attempts of one call, and what they cost."""
 
@@ -325,6 +325,8 @@ class _Attempts(Generic[T]):
             retry=self._again, wait=self._wait, stop=self._stop, sleep=anyio.sleep, reraise=True
         )
         value: T = await retrying(self._once, request)
+        if self._call.sink is not None:
+            await self._call.sink.commit()
         self._caller.quota.earn(self._spent if policy.attempts > 1 else 0)
         return value
 
@@ -370,7 +372,8 @@ class _Attempts(Generic[T]):
 
     def _wait(self, state: RetryCallState) -> float:
         # What the service asked for has become a pause of the whole client.
-        return max(sound_wait(self._caller.retry.wait(state)), self._caller.pause.remaining())
+        said = sound_wait(self._caller.retry.wait, state, _error_of(state))
+        return max(said, self._caller.pause.remaining())
 
     def _stop(self, state: RetryCallState) -> bool:
         error = _error_of(state)

@@ -1,12 +1,17 @@
 """How a session stands: its status alone, or the whole document about it. No I/O."""
 
 from collections.abc import Callable, Mapping
+from typing import Final, cast
 
 from identomat_async._model._codec import decode_result, read_status
+from identomat_async._model._json import strict_json
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._wire._protocol import RESULT, Operation
 from identomat_async._wire._replies import Reply, read, undecodable
+
+# Without it in its bytes a document names no session, unless somebody took pains to hide it.
+NAME_OF_SESSION: Final = b"session_token"
 
 
 def status_in(reply: Reply) -> SessionStatus:
@@ -31,6 +36,21 @@ def result_of(token: str, operation: Operation) -> Callable[[Reply], SessionResu
         return result
 
     return decode
+
+
+def check_named(body: bytes, token: str, operation: Operation) -> None:
+    """
+    See to it that a *body* that may name a session names none but the one of *token*.
+
+    What a person wrote may look like such a name: only a member of the document counts.
+
+    Raises:
+        ApiError: It is one of the vendor's errors, which may come with HTTP 200.
+        ResponseDecodeError: It is another session's, or cannot be read.
+    """
+    document = read(body, operation, strict_json)
+    if isinstance(document, dict):
+        check_session(cast("dict[str, object]", document), token, operation)
 
 
 def check_session(document: Mapping[str, object], token: str, operation: Operation) -> None:

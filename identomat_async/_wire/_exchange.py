@@ -8,9 +8,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 import attrs
 
 from identomat_async._pause import Pause
+from identomat_async._wire._documents import NAME_OF_SESSION, check_named
 from identomat_async._wire._files import Sink
 from identomat_async._wire._lane_transport import FRESH, PAUSE, PROGRESS, distrust, unwind
 from identomat_async._wire._line import Transport
@@ -27,11 +29,15 @@ from identomat_async.errors import (
 
 MOST_HEADERS: Final = 200
 # At level DEBUG they say what came, unless somebody follows the progress and wipes it out.
-_LOGGERS: Final = tuple(
-    logging.getLogger(f"{library}.{part}")
-    for library in ("httpcore", "httpcore2")
-    for part in ("connection", "http11", "proxy", "socks")
-)
+_LOGGERS: Final = {
+    name: tuple(
+        logging.getLogger(f"{below}.{part}") for part in ("connection", "http11", "proxy", "socks")
+    )
+    for name, below in {"httpx": "httpcore", "httpx2": "httpcore2"}.items()
+}
+# What has arrived is read without waiting for anything, in pieces as small as a byte: after
+# so many of them others have their turn, and the deadline is looked at.
+_LONGEST_TURN: Final = 100
 # A medium may begin slowly, but then it has to come: bytes per second, on average from its
 # first byte on.
 _SLOW_START: Final = 10.0
@@ -72,7 +78,7 @@ async def exchange(
         IdentomatError: It is no success; see `check`.
     """
     extensions: dict[str, object] = {"timeout": _steps(timeout), FRESH: fresh, PAUSE: pause}
-    if progress is None and _is_overheard():
+    if progress is None and _is_overheard(library):
         progress = Progress()
     if progress is not None:
         progress.is_sent = True
@@ -80,7 +86,7 @@ async def exchange(
     failure: IdentomatError
     try:
         response = await transport.handle_async_request(library.request(request, extensions))
-        return await _read(response, operation, secret, sink)
+        return await _read(response, operation, secret, sink, request.session)
     except IdentomatError as error:
         failure = error
     except Exception as error:  # noqa: BLE001 - whatever a transport raises is a failed request
@@ -90,8 +96,8 @@ async def exchange(
     raise failure
 
 
-def _is_overheard() -> bool:
-    for logger in _LOGGERS:  # noqa: SIM110 - at every look, where `any` costs thrice as much
+def _is_overheard(library: Library) -> bool:
+    for logger in _LOGGERS[library.name]:  # noqa: SIM110 - at every look, where `any` costs thrice as much
         if logger.isEnabledFor(logging.DEBUG):
             return True
     return False
@@ -104,7 +110,11 @@ def _steps(timeout: float) -> Mapping[str, float]:
 
 
 async def _read(
-    response: Any, operation: Operation, secret: bytes | None, sink: Sink | None
+    response: Any,
+    operation: Operation,
+    secret: bytes | None,
+    sink: Sink | None,
+    session: str | None,
 ) -> Reply:
     stream = response.stream
     chunks: AsyncIterator[bytes] = aiter(stream)
@@ -121,13 +131,17 @@ async def _read(
             bare = Reply(status=response.status_code, headers=headers, received=received)
             reply = await _poured(bare, chunks, operation, secret or b"", sink)
         check(reply, operation, secret=secret)
-    except SignatureError:
-        # Whatever changes what is said may do so to the next answer as well.
-        distrust(stream)
+        if session is not None and NAME_OF_SESSION in reply.body:
+            check_named(reply.body, session, operation)
+    except (SignatureError, ResponseDecodeError) as error:
+        # Whatever changes what is said, or to whom, may do so to the next answer as well.
+        if isinstance(error, SignatureError) or error.reason == "other-session":
+            distrust(stream)
         raise
     finally:
         await stream.aclose()
-        await unwind(chunks)
+        if chunks is not stream:  # it is that of a transport that is not ours
+            await unwind(chunks)
     return reply
 
 
@@ -163,9 +177,13 @@ async def _collect(
 ) -> bytes:
     gauge = _Gauge(operation, cap)
     body = bytearray(first)
+    turn = 0
     async for chunk in chunks:
         body += chunk
         gauge.check(len(body))
+        turn += 1
+        if turn % _LONGEST_TURN == 0:
+            await anyio.lowlevel.checkpoint()
     return bytes(body)
 
 
@@ -175,8 +193,12 @@ async def _drain(
     gauge = _Gauge(operation, operation.cap)
     code = hmac.new(secret, first, "sha256")
     size = len(first)
+    turn = 0
     await sink.write(first)
     async for chunk in chunks:
+        turn += 1
+        if turn % _LONGEST_TURN == 0:
+            await anyio.lowlevel.checkpoint()
         size += len(chunk)
         gauge.check(size)
         code.update(chunk)

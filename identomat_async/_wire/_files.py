@@ -5,11 +5,17 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from threading import Event, Lock, Thread
+from typing import BinaryIO, Final, Protocol, Self
 
+from anyio import CancelScope, CapacityLimiter
 from anyio.to_thread import run_sync
 
 from identomat_async.errors import ConfigurationError, IdentomatError
+
+# A sound disk closes and removes a file much sooner; one that is stuck holds up whoever
+# gave up the file for no longer than that.
+_PATIENCE: Final = 0.05
 
 
 class Sink(Protocol):
@@ -20,6 +26,9 @@ class Sink(Protocol):
 
     async def rewind(self) -> None:
         """Begin anew: what came so far does not count."""
+
+    async def commit(self) -> None:
+        """Keep what has come: it is whole."""
 
 
 class SinkError(IdentomatError):
@@ -33,13 +42,15 @@ class AtomicFile:
     The file has mode 0600. Use it as an async context manager; without `commit` nothing
     is left behind. It is a `Sink`.
 
+    A disk may take for ever. All that touches it is done in threads, and whoever waits for
+    one may leave: the thread then closes and removes the file when the disk lets it.
+
     Attributes:
         path: The file.
-        failure: The error that ended a `write` or `rewind` with `SinkError`.
+        failure: The error that ended a `write`, `rewind` or `commit` with `SinkError`.
 
     Raises:
         ConfigurationError: *path* cannot be a path.
-        OSError: The folder cannot be written to.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -49,18 +60,30 @@ class AtomicFile:
         self.failure: OSError | None = None
         self._file: BinaryIO | None = None
         self._name = ""
+        self._turn = Lock()
+        self._is_busy = self._is_left = False
+        self._gone = Event()
+        # Of its own: those that all threads share may be busy with something else.
+        self._limiter = CapacityLimiter(1)
 
     async def __aenter__(self) -> Self:
-        # Not in a thread: a task that is cancelled there would leave the file behind.
-        self._open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # Not in a thread either: a task that asyncio cancels twice would not get there.
-        self._discard()
+        with self._turn:
+            self._is_left = True
+            if not self._is_busy:
+                if not self._name:
+                    return  # it was not opened, or is in its place
+                # A thread that needs nobody: a task that asyncio cancels twice only starts it.
+                Thread(target=self._discard).start()
+        # The other limiter may be held by a thread that was left alone.
+        limiter = CapacityLimiter(1)
+        with CancelScope(shield=True):
+            await run_sync(self._gone.wait, _PATIENCE, abandon_on_cancel=True, limiter=limiter)
 
     async def write(self, chunk: bytes) -> None:
-        """Append *chunk*."""
+        """Take the next piece."""
         await self._do(lambda: self._opened.write(chunk))
 
     async def rewind(self) -> None:
@@ -69,15 +92,31 @@ class AtomicFile:
 
     async def commit(self) -> None:
         """Make the file durable and put it in its place."""
-        await run_sync(self._commit)
+        await self._do(self._commit)
 
     async def _do(self, act: Callable[[], object]) -> None:
         try:
-            await run_sync(act)
+            await run_sync(self._act, act, abandon_on_cancel=True, limiter=self._limiter)
         except OSError as error:
             self.failure = error.with_traceback(None)
         if self.failure is not None:
             raise SinkError("the file cannot be written")
+
+    def _act(self, act: Callable[[], object]) -> None:
+        with self._turn:
+            if self._is_left:
+                return
+            self._is_busy = True
+        try:
+            if self._file is None:
+                self._open()
+            act()
+        finally:
+            with self._turn:
+                self._is_busy = False
+                is_left = self._is_left
+            if is_left:
+                self._discard()
 
     @property
     def _opened(self) -> BinaryIO:
@@ -96,16 +135,18 @@ class AtomicFile:
         self._opened.flush()
         os.fsync(self._opened.fileno())
         self._opened.close()
+        if self._is_left:
+            return
         Path(self._name).replace(self.path)
         self._name = ""
         _make_durable(self.path.parent)
 
     def _discard(self) -> None:
-        with suppress(OSError):  # the disk is full, which has been said already
-            self._opened.close()
-        # A thread whose task was cancelled may still be putting it in its place.
-        if name := self._name:
-            Path(name).unlink(missing_ok=True)
+        if self._name:
+            with suppress(OSError):  # the disk is full, which has been said already
+                self._opened.close()
+            Path(self._name).unlink(missing_ok=True)
+        self._gone.set()
 
 
 def _make_durable(folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from identomat_async._pause import Pause
 from identomat_async._wire._lanes import Lane, Lanes
 from identomat_async._wire._line import Carrier, Transport
+from identomat_async._wire._once import Once
 from identomat_async._wire._transport import Library, Progress, is_hung_up
 
 # What a request says of itself to the transport, in its extensions.
@@ -32,7 +34,8 @@ class LaneTransport:
     """
 
     def __init__(self, library: Library, make: Callable[[], Transport], *, limit: int) -> None:
-        self.lanes = Lanes(lambda: library.carrier(make), limit=limit)
+        carrier = partial(library.carrier, make, made_before=Once(), streams=Once())
+        self.lanes = Lanes(carrier, limit=limit)
         self._stream = library.derived(LaneStream, "AsyncByteStream")
 
     async def handle_async_request(self, request: Any) -> Any:
@@ -110,6 +113,8 @@ class LaneStream:
         is_clean = False
         try:
             with suppress(Exception):
+                if not self._is_complete:
+                    lane.carrier.cut()
                 await self._inner.aclose()
                 if not self._is_complete:
                     await unwind(self._chunks)

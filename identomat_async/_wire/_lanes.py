@@ -129,14 +129,24 @@ class Lanes(Generic[C]):
         # Everybody in line gets a place, and finds the lanes closed.
         while self._line:
             self._grant()
+        # One after the other while that is quick, as it is with our own: then closing waits
+        # for nothing. Those that are slow do not add up.
+        until = self._time() + _CLOSING_TIME
         interruption: BaseException | None = None
-        while self._free:
+        while self._free and self._time() < until:
             try:
                 await _close(self._free.pop())
             except BaseException as error:  # noqa: BLE001 - asyncio's cancellation; the rest first
                 interruption = error
+        if self._free:
+            await self._close_together()
         if interruption is not None:
             raise interruption
+
+    async def _close_together(self) -> None:
+        async with anyio.create_task_group() as group:
+            while self._free:
+                group.start_soon(_close, self._free.pop())
 
     async def _reserve(self) -> None:
         if (self._busy < self._limit and not self._line) or self._closed:

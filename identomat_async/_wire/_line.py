@@ -4,9 +4,23 @@
 # says when one of them is gone
 
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Final, Never, Protocol
+
+import anyio.lowlevel
+
+from identomat_async._wire._once import Once
+from identomat_async.errors import ConfigurationError
+
+EACH_ITS_OWN: Final = (
+    "the function must make a transport with a connection of its own each time it is called, "
+    "or what you act on may be the answer to another question"
+)
+
+# Until an answer begins, hints that it will (HTTP 1xx) are read without a pause, however
+# many arrive at once: so little of them is taken at a time that others have their turn.
+_FEW_BYTES: Final = 8192
 
 
 class Transport(Protocol):
@@ -20,14 +34,35 @@ class Transport(Protocol):
 
 
 class Carrier:
-    """What holds the connection of a lane: a transport of which nothing else is known."""
+    """
+    What holds the connection of a lane: a transport of which nothing else is known.
 
-    def __init__(self, transport: Transport) -> None:
+    Args:
+        transport: The transport.
+        streams: Knows the connections of the other lanes; they may share none.
+    """
+
+    def __init__(self, transport: Transport, *, streams: Once | None = None) -> None:
         self._transport = transport
+        self._streams = streams
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Send *request*."""
-        return await self._transport.handle_async_request(request)
+        """
+        Send *request*.
+
+        Raises:
+            ConfigurationError: It went over a connection on which something has travelled.
+        """
+        response = await self._transport.handle_async_request(request)
+        streams, self._streams = self._streams, None
+        if streams is not None:
+            stream = response.extensions.get("network_stream")
+            if stream is not None and not streams.is_new(stream):
+                await response.stream.aclose()
+                raise ConfigurationError(
+                    f"transport= shares connections: {EACH_ITS_OWN}", maybe_applied=True
+                )
+        return response
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -36,6 +71,9 @@ class Carrier:
     def is_clean(self) -> bool:
         """Tell whether nothing has come beyond the last answer, as far as can be known."""
         return True
+
+    def cut(self) -> None:
+        """Let the answer that is being read end where it is, if that can be done."""
 
 
 class Line(Carrier):
@@ -52,14 +90,20 @@ class Line(Carrier):
 
     def __init__(self, transport: Transport) -> None:
         super().__init__(transport)
-        self._pool: Any = getattr(transport, "_pool", None)
-        self._plug = _plugged_into(self._pool)
+        pool: Any = getattr(transport, "_pool", None)
+        self._pool: Any = pool
+        self._plug = _Plug(getattr(pool, "_network_backend", None))
+        self._is_plugged = hasattr(pool, "_network_backend")
+        if self._is_plugged:
+            pool._network_backend = self._plug
         self._stream: Any = None
         self._tls: ssl.SSLObject | None = None
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send *request*."""
-        response = await super().handle_async_request(request)
+        self._plug.has_begun = self._plug.has_hints = False
+        response = await self._transport.handle_async_request(request)
+        self._plug.has_begun = True
         stream = response.extensions.get("network_stream")
         if stream is not self._stream and stream is not None:
             self._stream = stream
@@ -68,27 +112,43 @@ class Line(Carrier):
 
     async def aclose(self) -> None:
         """Close the connection, without waiting for anything."""
-        if self._plug is None:
-            await super().aclose()
-        else:
+        if self._is_plugged:
             self._plug.pull()
+        else:
+            await super().aclose()
 
     def is_clean(self) -> bool:
         """Tell whether the connection is open, and nothing has come beyond the last answer."""
         try:
-            (connection,) = self._pool.connections
-            while not hasattr(connection, "_h11_state"):
-                connection = connection._connection  # inside of a proxy's, and of a pool's
+            connection = self._connection()
             left_over, _ = connection._h11_state.trailing_data
         except (AttributeError, TypeError, ValueError):
             return False
         return bool(connection.is_idle()) and not left_over and not _has_more(self._tls)
 
+    def cut(self) -> None:
+        """Let the answer that is being read end where it is, however much has arrived of it."""
+        with suppress(AttributeError, TypeError, ValueError):
+            self._connection()._receive_event = _end
+
+    def _connection(self) -> Any:
+        (connection,) = self._pool.connections
+        while not hasattr(connection, "_h11_state"):
+            connection = connection._connection  # inside of a proxy's, and of a pool's
+        return connection
+
 
 class _Plug:
-    """A network backend of the library that can pull what it has plugged in."""
+    """
+    A network backend of the library that can pull what it has plugged in.
+
+    Attributes:
+        has_begun: Whether the answer that is awaited has begun.
+        has_hints: Whether something was read before it did.
+    """
 
     def __init__(self, backend: Any) -> None:
+        self.has_begun = self.has_hints = False
         self._backend = backend
         self._stream: Any = None
 
@@ -99,7 +159,7 @@ class _Plug:
         """Connect, and remember the socket below TLS."""
         self.pull()
         self._stream = await self._backend.connect_tcp(*args, **keywords)
-        return self._stream
+        return _Stream(self._stream, self)
 
     def pull(self) -> None:
         """Close the socket now."""
@@ -113,12 +173,42 @@ class _Plug:
             closing.close()
 
 
-def _plugged_into(pool: Any) -> _Plug | None:
-    if not hasattr(pool, "_network_backend"):
-        return None
-    pool._network_backend = _Plug(pool._network_backend)
-    plug: _Plug = pool._network_backend
-    return plug
+class _Stream:
+    """A network stream of the library that reads little at a time until an answer begins."""
+
+    def __init__(self, inner: Any, plug: _Plug) -> None:
+        self._inner = inner
+        self._plug = plug
+        self._read = inner.read
+        self.write = inner.write
+        self.aclose = inner.aclose
+        self.get_extra_info = inner.get_extra_info
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> Awaitable[bytes]:
+        """Read what there is, up to so many bytes."""
+        plug = self._plug
+        if plug.has_begun:
+            body: Awaitable[bytes] = self._read(max_bytes, timeout)
+            return body
+        if plug.has_hints:
+            return self._read_on(timeout)
+        plug.has_hints = True
+        head: Awaitable[bytes] = self._read(_FEW_BYTES, timeout)
+        return head
+
+    async def _read_on(self, timeout: float | None) -> bytes:  # noqa: ASYNC109
+        # Reading what TLS has received already lets nobody else have a turn.
+        await anyio.lowlevel.checkpoint()
+        hints: bytes = await self._read(_FEW_BYTES, timeout)
+        return hints
+
+    async def start_tls(self, *args: Any, **keywords: Any) -> "_Stream":
+        """Speak TLS from here on."""
+        return _Stream(await self._inner.start_tls(*args, **keywords), self._plug)
+
+
+async def _end(**_: object) -> Never:
+    raise EOFError
 
 
 def _has_more(tls: ssl.SSLObject | None) -> bool:

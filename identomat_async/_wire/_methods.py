@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 
 from identomat_async._clock import Deadline
+from identomat_async._edge import refusing
 from identomat_async._model._codec import decode_screening_person
 from identomat_async._model._encode import encode_flags, encode_steps
 from identomat_async._model._flags import Flags
@@ -48,6 +49,7 @@ class Methods:
         self._caller = caller
         self._widget_origin = widget_origin
 
+    @refusing
     def widget_url(self, token: str) -> str:
         """
         Return the page to which the person is sent.
@@ -57,6 +59,7 @@ class Methods:
         """
         return widget_url(self._widget_origin, checked_token(token))
 
+    @refusing
     def token_hash(self, token: str) -> str:
         """
         Return what stands for *token* in logs, events and errors: 12 hex digits.
@@ -68,6 +71,7 @@ class Methods:
         """
         return self._caller.token_hash(checked_token(token))
 
+    @refusing
     async def begin(
         self,
         flags: Flags | Mapping[str, object] | None = None,
@@ -106,6 +110,7 @@ class Methods:
         del flags, steps, config_id, parent_session
         return await self._caller.call(call, deadline=deadline)
 
+    @refusing
     async def result(self, token: str, *, deadline: Deadline | None = None) -> SessionResult:
         """
         Read how a session stands now (method ``result/``).
@@ -124,6 +129,7 @@ class Methods:
         del token
         return await self._caller.call(call, deadline=deadline)
 
+    @refusing
     async def delete(self, token: str, *, deadline: Deadline | None = None) -> SessionResult | None:
         """
         Delete a session at the service (method ``delete/``).
@@ -153,6 +159,7 @@ class Methods:
                     break
         return None
 
+    @refusing
     async def media(
         self, token: str, media: Media, *, deadline: Deadline | None = None
     ) -> MediaContent:
@@ -178,6 +185,7 @@ class Methods:
         del token
         return await self._caller.call(call, deadline=deadline)
 
+    @refusing
     async def save_media(
         self,
         token: str,
@@ -190,7 +198,8 @@ class Methods:
         Write an image or video of a session to a file, without holding it in memory.
 
         The file appears whole or not at all, with mode 0600; one that was there before is
-        replaced.
+        replaced. Where the disk is so slow that the deadline ends the call, it may still
+        appear later.
 
         Args:
             token: What `begin` returned.
@@ -213,15 +222,14 @@ class Methods:
             sink=file,
         )
         del token
-        self._caller.check_usable()
         async with file:
             with suppress(SinkError):
                 await self._caller.call(call, deadline=deadline)
             if file.failure is not None:
                 raise file.failure
-            await file.commit()
         return file.path
 
+    @refusing
     async def screening_person(
         self, person_id: str, *, deadline: Deadline | None = None
     ) -> ScreeningPerson:
@@ -244,6 +252,7 @@ class Methods:
         del person_id
         return await self._caller.call(call, deadline=deadline)
 
+    @refusing
     async def call(
         self,
         method: str,

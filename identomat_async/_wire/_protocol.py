@@ -4,11 +4,12 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from typing import Literal, TypeGuard, get_args
+from typing import Literal, TypeGuard, cast, get_args
 from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 
+from identomat_async._edge import refusing
 from identomat_async._wire._secret import Secret
 from identomat_async._wire._signing import authorization, code_for_body
 from identomat_async.errors import ConfigurationError
@@ -20,7 +21,9 @@ JSON_CAP = 4 * 1024 * 1024
 MEDIA_CAP = 64 * 1024 * 1024
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,512}", re.ASCII)
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", re.ASCII)
+# The last label of a name is no number: that would be an address, and is read as one.
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\.?$){_LABEL}\.?", re.ASCII)
 _METHOD = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*/?", re.ASCII)
 
 # One for all, since `json.dumps` makes another each time.
@@ -45,6 +48,7 @@ class Operation:
         urgent: Whether it goes before polls in the queue for the rate.
         extra_attempts: Tries beyond the retry policy's own number.
         is_media: Whether a good reply is bytes instead of JSON.
+        is_document: Whether a good reply is the document of the session that was named.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Operation:
     urgent: bool = False
     extra_attempts: int = 0
     is_media: bool = False
+    is_document: bool = False
 
     @property
     def cap(self) -> int:
@@ -62,8 +67,15 @@ class Operation:
 
 
 BEGIN = Operation(name="begin", path="begin/", repeatable=False, urgent=True)
-RESULT = Operation(name="result", path="result/")
-DELETE = Operation(name="delete", path="delete/", deadline=60.0, extra_attempts=2, urgent=True)
+RESULT = Operation(name="result", path="result/", is_document=True)
+DELETE = Operation(
+    name="delete",
+    path="delete/",
+    deadline=60.0,
+    extra_attempts=2,
+    urgent=True,
+    is_document=True,
+)
 SCREENING = Operation(name="get-screening-person-details", path="get-screening-person-details/")
 
 
@@ -88,14 +100,25 @@ def other_operation(method: str) -> Operation:
     return Operation(name="call", path=f"{method.rstrip('/')}/", repeatable=False)
 
 
-@attrs.frozen(kw_only=True)
+# Not frozen: one is made at every look, and that would take twice as long.
+@attrs.define(kw_only=True)
 class WireRequest:
-    """A request, ready to be sent. Its repr shows nothing that is secret."""
+    """
+    A request, ready to be sent. Its repr shows nothing that is secret.
+
+    Attributes:
+        method: Of HTTP.
+        url: Where it goes.
+        headers: Name and value of those that not every request has.
+        body: The exact bytes.
+        session: The session whose document is asked for, None if none is.
+    """
 
     method: str
     url: str = attrs.field(repr=False)
     headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
+    session: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -112,6 +135,7 @@ class Endpoint:
     secret_key: Secret | None = None
     base_url: str = attrs.field(default=DEFAULT_BASE_URL)
     encoding: Encoding = "json"
+    _asking: Secret = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         _check_key(self.company_key, name="company_key")
@@ -124,6 +148,9 @@ class Endpoint:
                 'with a secret_key requests are signed, and only encoding="json" is '
                 "defined for signed requests: leave encoding out"
             )
+        # The question for a result, up to the token.
+        asked = to_json({"company_key": self.company_key.reveal(), "session_token": ""})
+        object.__setattr__(self, "_asking", Secret(asked.decode().removesuffix('"}')))
 
     @property
     def is_signed(self) -> bool:
@@ -139,10 +166,9 @@ class Endpoint:
         """Build the request for the result of *token*, which has been checked: quickly."""
         if self.encoding != "json" or self.secret_key is not None:
             return self.request(RESULT, {"session_token": token})
-        # Nothing in a token has to be escaped, nor in a key but a quote or a backslash.
-        key = to_json(self.company_key.reveal())
-        body = b'{"company_key":%b,"session_token":"%b"}' % (key, token.encode())
-        return _post(self.base_url + RESULT.path, "application/json", body)
+        # Nothing in a token has to be escaped.
+        body = f'{self._asking.reveal()}{token}"}}'.encode()
+        return _post(self.base_url + RESULT.path, "application/json", body, token)
 
     def request(self, operation: Operation, params: Mapping[str, object]) -> WireRequest:
         """
@@ -159,18 +185,20 @@ class Endpoint:
             raise ConfigurationError("company_key is added to every call: leave it out of params")
         everything = {"company_key": self.company_key.reveal(), **params}
         url = self.base_url + operation.path
+        session = cast("str", params["session_token"]) if operation.is_document else None
         if self.encoding == "query":
             url = f"{url}?{_urlencoded(everything)}"
-            return WireRequest(method="GET", url=url, headers=(), body=b"")
+            return WireRequest(method="GET", url=url, headers=(), body=b"", session=session)
         if self.encoding == "form":
-            return _post(url, "application/x-www-form-urlencoded", _urlencoded(everything).encode())
-        request = _post(url, "application/json", to_json(everything))
+            said = _urlencoded(everything).encode()
+            return _post(url, "application/x-www-form-urlencoded", said, session)
+        request = _post(url, "application/json", to_json(everything), session)
         return request if self.secret_key is None else _signed(request, self.secret_key)
 
 
-def _post(url: str, content_type: str, body: bytes) -> WireRequest:
+def _post(url: str, content_type: str, body: bytes, session: str | None) -> WireRequest:
     headers = (("Content-Type", content_type),)
-    return WireRequest(method="POST", url=url, headers=headers, body=body)
+    return WireRequest(method="POST", url=url, headers=headers, body=body, session=session)
 
 
 def _signed(request: WireRequest, secret: Secret) -> WireRequest:
@@ -225,6 +253,7 @@ def _check_key(key: Secret, *, name: str) -> None:
         raise ConfigurationError(_MUST_BE_PLAIN.format(name))
 
 
+@refusing
 def checked_base_url(url: str, *, name: str = "base_url") -> str:
     """
     Return *url* with exactly one slash at its end.
@@ -234,26 +263,45 @@ def checked_base_url(url: str, *, name: str = "base_url") -> str:
             credentials, a query or a fragment, or no host.
     """
     checked_text(url, name=name)
-    scheme, host = _scheme_and_host(url)
     if "@" in url or "?" in url or "#" in url:
         raise ConfigurationError(f"{name} must have no user, password, query or fragment")
-    if not host or not _HOST.fullmatch(host) or scheme not in {"https", "http"}:
+    scheme, host, origin = _parts(url)
+    if not _is_host(host) or scheme not in {"https", "http"}:
         raise ConfigurationError(f"{name} must be a URL that begins with https:// and names a host")
+    path = urlsplit(url).path
+    if {".", ".."} & set(path.split("/")):
+        raise ConfigurationError(f"{name} must name its path without . and ..")
     if scheme == "http" and not is_loopback(host):
         raise ConfigurationError(
             f"{name} must be https: http would send the company key in the clear, and is "
             "accepted for this machine only (localhost, 127.0.0.1, [::1])"
         )
-    return f"{url.rstrip('/')}/"
+    return f"{origin}{path.rstrip('/')}/"
 
 
-def _scheme_and_host(url: str) -> tuple[str, str | None]:
+def _parts(url: str) -> tuple[str, str, str]:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # reading it checks it
+        host, port = parts.hostname or "", parts.port
     except ValueError:
-        return "", None
-    return parts.scheme, parts.hostname
+        return "", "", ""
+    shown = f"[{host}]" if ":" in host else host
+    shown = shown if port is None else f"{shown}:{port}"
+    # What is left over of it was understood by nobody.
+    host = host if shown == parts.netloc.lower() else ""
+    return parts.scheme, host, f"{parts.scheme}://{shown}"
+
+
+def _is_host(host: str) -> bool:
+    return _is_address(host) or _NAME.fullmatch(host) is not None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

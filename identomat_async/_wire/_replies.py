@@ -39,17 +39,20 @@ _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?", re.ASCII)
 _QUOTA = re.compile(rb'\s*"[^"]{0,64}"((?:\s*;\s*[a-z]{1,8}=(?:[0-9]{1,10}|:[^:]{0,64}:))+)\s*')
 _PARAMETER = re.compile(rb";\s*([rt])=([0-9]+)")
 _LONGEST_DATE = 64
+_LEAST_BARE = 16
 _LONGEST_HINT = 256
 # With these JSON, web pages and the blanks before them begin, and no image or video.
 PAGE_MARKS = frozenset(bytes([mark]) for mark in b'{["<-0123456789ntf \t\r\n\xef')
 # What caches between here and the service call an answer that they kept from earlier.
 _CACHE_HEADERS = (b"x-cache", b"x-cache-status", b"cf-cache-status", b"cache-status")
 _HINTS = frozenset((b"age", *_CACHE_HEADERS))
+_FRAMES = frozenset((b"content-length", b"transfer-encoding"))
 _KEPT = (b"hit", b"stale", b"updating", b"revalidated")
 _TOKEN_MEMBERS = ("session_token", "sessionToken", "sessionId", "token")
 
 
-@attrs.frozen(kw_only=True)
+# Not frozen: one is made at every look, and that would take twice as long.
+@attrs.define(kw_only=True)
 class Reply:
     """
     A reply as it was received.
@@ -92,8 +95,9 @@ def check(reply: Reply, operation: Operation, *, secret: bytes | None) -> None:
         SignatureError: A secret is set and a success is not signed with it.
         ApiError: The service answered with an error; its class says which.
         RequestTimeoutError: The service gave up waiting for the request (408).
-        ResponseDecodeError: It is a web page where JSON is due, or comes from a cache,
-            which may have kept it of another session or another time.
+        ResponseDecodeError: It is a web page where JSON is due, or a part of the answer, or
+            an unsigned medium that may have been cut short; or it comes from a cache, which
+            may have kept it of another session or another time.
     """
     is_success = reply.is_success
     is_word = reply.body in _UNSIGNED_WORDS
@@ -111,7 +115,16 @@ def check(reply: Reply, operation: Operation, *, secret: bytes | None) -> None:
         )
     if not is_success:
         raise _refusal(reply, operation)
+    if reply.status == 206:
+        raise undecodable(operation, "partial", "the answer is a part of one, unasked")
     _check_content(reply, operation)
+    if operation.is_media and secret is None and not _is_framed(reply):
+        raise undecodable(operation, "length", "the medium does not say where it ends")
+
+
+def _is_framed(reply: Reply) -> bool:
+    # Otherwise it ends where the connection does, which can be anywhere.
+    return not _FRAMES.isdisjoint(name for name, _ in reply.headers)
 
 
 def _is_signed(reply: Reply, secret: bytes) -> bool:
@@ -188,7 +201,8 @@ def decode_token(body: bytes) -> str:
     """
     value = json_or_error(body)
     if isinstance(value, ResponseDecodeError):
-        value = body.strip().decode("ascii", errors="replace")
+        text = body.strip().decode("ascii", errors="replace")
+        value = text if len(text) >= _LEAST_BARE else None  # or "ok" would be one
     if isinstance(value, dict):
         members = cast("dict[str, object]", value)
         value = next((members[name] for name in _TOKEN_MEMBERS if name in members), None)

@@ -74,7 +74,8 @@ class RetryPolicy:
 
     Args:
         attempts: Requests one call may make, the first included; `delete` two more.
-        wait: The seconds between them: any tenacity wait strategy.
+        wait: The seconds between them: any tenacity wait strategy. Where it raises or gives
+            no seconds, nothing is waited, and the error of the call says so in a note.
         quota: Tokens that all calls of a client share. A repeat costs 14 of them (5 when
             throttled), which come back if it succeeds, and each plain success gives 1; so
             a service that is down is not asked much more than it is called. The error
@@ -142,9 +143,20 @@ def may_repeat(error: BaseException | None, operation: Operation, *, tries: int)
     return operation.repeatable or not error.maybe_applied
 
 
-def sound_wait(seconds: float) -> float:
-    """Return what a strategy said, or 0 where it makes no sense."""
-    return seconds if 0 <= seconds < math.inf else 0.0
+def sound_wait(strategy: wait_base, state: RetryCallState, error: IdentomatError) -> float:
+    """
+    Return the seconds that *strategy* says, or 0 where it says none.
+
+    What it raises must not hide *error*, which the call may end with: that gets a note.
+    """
+    try:
+        said: object = strategy(state)
+    except Exception as failure:  # noqa: BLE001 - it is the caller's function, anything may come
+        said = failure.with_traceback(None)
+    if isinstance(said, int | float) and 0 <= said < math.inf:
+        return said
+    error.add_note(f"RetryPolicy.wait gave no seconds to wait, but {type(said).__name__}")
+    return 0.0
 
 
 def asked_wait(error: IdentomatError) -> float:

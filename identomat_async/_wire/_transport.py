@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import attrs
 
-from identomat_async._wire._line import Carrier, Line, Transport
+from identomat_async._wire._line import EACH_ITS_OWN, Carrier, Line, Transport
+from identomat_async._wire._once import Once
 from identomat_async._wire._protocol import Operation, WireRequest
 from identomat_async._wire._proxy import Proxy
 from identomat_async.errors import (
@@ -123,12 +124,20 @@ class Library:
         through: httpx.Proxy = self.http.Proxy(proxy.url.reveal(), ssl_context=context)
         return through
 
-    def carrier(self, make: Callable[[], Transport]) -> "Carrier":
+    def carrier(
+        self, make: Callable[[], Transport], *, made_before: Once, streams: Once
+    ) -> Carrier:
         """
         Return what *make* makes, ready to be a lane.
 
+        Args:
+            make: The function.
+            made_before: Knows what it made for other lanes.
+            streams: Knows their connections.
+
         Raises:
-            ConfigurationError: It makes no transport, or one of the other library.
+            ConfigurationError: It makes no transport, or one of the other library, or the
+                library's own again, which holds the connections of another lane.
         """
         failure = "something else"
         try:
@@ -137,8 +146,11 @@ class Library:
             failure = type(error).__name__
         else:
             if self.is_transport(made):
-                is_direct = isinstance(made, self.http.AsyncHTTPTransport)
-                return Line(made) if is_direct else Carrier(made)
+                if not isinstance(made, self.http.AsyncHTTPTransport):
+                    return Carrier(made, streams=streams)
+                if made_before.is_new(made):
+                    return Line(made)
+                raise ConfigurationError(f"transport= came twice: {EACH_ITS_OWN}")
         raise ConfigurationError(
             f"transport= must make an {self.name} transport; it came to {failure}"
         )
@@ -181,7 +193,6 @@ class _Body:
         return content
 
 
-@lru_cache(maxsize=2)
 def library(name: Engine) -> Library:
     """
     Return the library of that name, imported once.
@@ -189,12 +200,15 @@ def library(name: Engine) -> Library:
     Raises:
         ConfigurationError: There is no such engine, or it is not installed.
     """
-    return Library(name)
-
-
-def _imported(name: str) -> ModuleType:
     if name not in ENGINES:
         raise ConfigurationError('engine must be "httpx" or "httpx2"')
+    return _kept(name)
+
+
+_kept = lru_cache(maxsize=2)(Library)
+
+
+def _imported(name: Engine) -> ModuleType:
     # With itself httpx imports its command line if rich and click are there: 90 modules
     # that a library has no use for. Left out here; whoever imports it later gets it.
     command_line = f"{name}._main"

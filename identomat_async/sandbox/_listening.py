@@ -1,6 +1,8 @@
-"""How a port of this machine is opened."""
+"""How a port of this machine is opened, and which names lead to none but this machine."""
 
+import errno
 import socket
+from ipaddress import ip_address
 from typing import TypeAlias
 
 from identomat_async.errors import ConfigurationError
@@ -21,10 +23,23 @@ def listen_on(address: Address) -> socket.socket:
     try:
         listener = socket.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as error:
+        if error.errno in {errno.EADDRINUSE, errno.EACCES, errno.EPERM}:
+            why = f"port {address[1]} is not free to use; port 0 takes any free one"
+        else:
+            why = "the host must be an address of this machine, such as 127.0.0.1"
         raise ConfigurationError(
-            f"the sandbox cannot listen on port {address[1]} (errno {error.errno});"
-            " port 0 takes any free one"
+            f"the sandbox cannot listen (errno {error.errno}): {why}"
         ) from None
     # asyncio turns Nagle's algorithm off only for sockets that say they are TCP, which
     # create_server does not; with it every answer would wait 40 ms for an ACK.
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listener.detach())
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a name or an address is that of this machine to itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,61 @@
+"""
+The public edge: a refusal leaves without the frames that hold what was refused.
+
+A mistyped token is nearly the token, and flags may name a person; an error tracker sends
+what is in the frames of an error.
+"""
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any, ParamSpec, TypeVar, cast
+
+from identomat_async.errors import ConfigurationError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def refusing(function: Callable[P, T]) -> Callable[P, T]:
+    """Have *function* raise a `ConfigurationError` without frames, its own included."""
+    if iscoroutinefunction(function):
+        return cast("Callable[P, T]", _refusing_later(function))
+
+    @wraps(function)
+    def edge(*args: P.args, **keywords: P.kwargs) -> T:
+        try:
+            return function(*args, **keywords)
+        except ConfigurationError as error:
+            refusal = _bare(error)
+        del args, keywords
+        raise refusal
+
+    return edge
+
+
+def _refusing_later(
+    function: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    @wraps(function)
+    async def edge(*args: P.args, **keywords: P.kwargs) -> T:
+        running = function(*args, **keywords)
+        del args, keywords
+        try:
+            return await running
+        except ConfigurationError as error:
+            refusal = _bare(error)
+        raise refusal
+
+    return edge
+
+
+def result_or_refusal(act: Callable[[], T]) -> T | ConfigurationError:
+    """Return what *act* returns, or the `ConfigurationError` that it raises, without frames."""
+    try:
+        return act()
+    except ConfigurationError as error:
+        return _bare(error)
+
+
+def _bare(error: ConfigurationError) -> ConfigurationError:
+    return error.with_traceback(None)

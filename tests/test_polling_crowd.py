@@ -1,0 +1,317 @@
+"""Very many sessions at a poller, and pollers at one rate: nobody is a queue before others."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+import pytest
+from tenacity import wait_fixed
+
+from identomat_async import (
+    DeadlinePassed,
+    RateBudget,
+    ResultPoller,
+    ServerError,
+    Settled,
+    Until,
+    Watch,
+    events,
+    wait_learned,
+    wait_person,
+)
+from identomat_async._polling._policy import PollPolicy
+from identomat_async._polling._step import PollState, open_for
+
+RATE = 50
+DOWN = ServerError("down", status_code=500, retryable=True)
+
+
+def tokens(count: int, *, of: str = "session") -> list[str]:
+    return [f"{of}-{number}" for number in range(count)]
+
+
+def are_open(source: Any, count: int, *, of: str = "session") -> list[str]:
+    for token in tokens(count, of=of):
+        source.says(token, "in_progress")
+    return tokens(count, of=of)
+
+
+async def seconds_to_look(source: Any, token: str) -> float:
+    start, seen = anyio.current_time(), len(source.looks)
+    while all(name != token for _, name, _ in source.looks[seen:]):
+        await anyio.sleep(0.05)
+    return anyio.current_time() - start
+
+
+def test_a_burst_stays_spread_when_its_busy_time_comes() -> None:
+    # Each session's looks by the code that the poller asks at nearly every look.
+    policy, slots = PollPolicy(wait=wait_person()), Counter[int]()
+    for number in range(10_000):
+        at = policy.wait.gap(0.0, share=number / 10_000)
+        state = PollState(token="any", begun=0.0, watched=0.0)
+        while at < 180:
+            slots[int(at * 10)] += 1
+            at += open_for(state, policy=policy, now=at)
+
+    quiet = [slots[slot] for slot in range(10, 500)]
+    busy = [slots[slot] for slot in range(520, 1800)]
+    assert max(quiet) <= 3 * sum(quiet) / len(quiet)
+    assert max(busy) <= 1.3 * sum(busy) / len(busy)
+    assert min(busy) >= 0.6 * sum(busy) / len(busy)
+
+
+async def test_a_crowd_with_one_deadline_is_no_queue_before_anybody(source):
+    crowd = are_open(source, 3000)
+    source.says("waited-for", "approved")
+    source.says("back", "in_progress")
+
+    async with ResultPoller(source, rate=RATE, deadline=600, buffer=5000) as poller:
+        await poller.watch_many(crowd)
+        await poller.watch("back", deadline=3600)
+        await anyio.sleep(601)
+        due_at_the_deadline = poller.stats().due
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(poller.wait, "waited-for")
+            waited = await seconds_to_look(source, "waited-for")
+        assert poller.nudge("back")
+        nudged = await seconds_to_look(source, "back")
+        outcomes = [await anext(poller) for _ in crowd]
+        lateness = poller.stats().lateness_p99
+
+    assert due_at_the_deadline <= 3 * RATE
+    assert waited <= 0.2
+    assert nudged <= 0.2
+    assert {type(outcome) for outcome in outcomes} == {DeadlinePassed}
+    assert all(600 <= outcome.waited <= 600 + 2 * len(crowd) / RATE for outcome in outcomes)
+    assert lateness <= 5
+
+
+async def test_the_looks_after_a_nudge_go_before_the_crowd_as_well(source):
+    crowd = are_open(source, 3000)
+
+    async with ResultPoller(source, rate=RATE, deadline=None, wait=wait_fixed(1)) as poller:
+        await poller.watch_many(crowd)
+        await anyio.sleep(100)
+        seen = len(source.looks)
+        start = anyio.current_time()
+        poller.nudge("session-7")
+        await anyio.sleep(50)
+
+    looks = [at - start for at, token, _ in source.looks[seen:] if token == "session-7"]
+    assert looks == pytest.approx([0, 2, 5, 10, 20, 40], abs=0.2)
+
+
+async def test_first_looks_beyond_the_deadline_are_spread_as_the_others(source):
+    crowd = are_open(source, 4000)
+
+    async with ResultPoller(source, rate=RATE, deadline=10, buffer=5000) as poller:
+        await poller.watch_many(crowd)
+        outcomes = [await anext(poller) for _ in crowd]
+
+    assert all(outcome.polls >= 1 for outcome in outcomes)
+    assert max(outcome.waited for outcome in outcomes) <= 2.5 * len(crowd) / RATE
+    assert poller.stats().lateness_p99 <= 5
+
+
+async def test_who_reloads_the_page_all_the_time_is_looked_at_every_two_seconds(source):
+    are_open(source, 1)
+
+    async with ResultPoller(source, deadline=None) as poller:
+        await poller.watch("session-0")
+        for _ in range(6000):
+            assert poller.nudge("session-0")
+            await anyio.sleep(0.01)
+
+    assert 28 <= len(source.looks) <= 32
+
+
+async def test_pollers_that_share_a_rate_are_stretched_alike_and_do_not_queue(source):
+    crowd, few = are_open(source, 1500, of="crowd"), are_open(source, 30, of="few")
+    source.says("waited-for", "approved")
+    rate = RateBudget(20)
+
+    async with (
+        ResultPoller(source, rate=rate, deadline=None) as large,
+        ResultPoller(source, rate=rate, deadline=None) as small,
+    ):
+        await large.watch_many(crowd)
+        await small.watch_many(few)
+        await anyio.sleep(600)
+        looks = [large.stats(), small.stats()]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(small.wait, "waited-for")
+            waited = await seconds_to_look(source, "waited-for")
+
+    assert looks[0].stretch == pytest.approx(looks[1].stretch, rel=0.1)
+    assert all(stats.lateness_p99 <= 10 for stats in looks)
+    assert all(stats.due <= 3 * 20 for stats in looks)
+    assert waited <= 0.3
+
+
+async def test_strategies_of_other_kinds_take_their_share_of_a_shared_rate(source):
+    fixed, dense = are_open(source, 300, of="fixed"), are_open(source, 300, of="dense")
+    rate, long_ago = RateBudget(20), datetime.now(UTC) - timedelta(minutes=2)
+
+    async with (
+        ResultPoller(source, rate=rate, deadline=None, wait=wait_fixed(5)) as one,
+        ResultPoller(source, rate=rate, deadline=None) as other,
+    ):
+        await one.watch_many(fixed)
+        await other.watch_many(Watch(token, begun=long_ago) for token in dense)
+        await anyio.sleep(300)
+        stats = [one.stats(), other.stats()]
+
+    assert [each.limited_by for each in stats] == ["rate", "rate"]
+    assert stats[0].polls_per_second == pytest.approx(10, rel=0.25)
+    assert stats[1].polls_per_second == pytest.approx(10, rel=0.25)
+    assert all(each.lateness_p99 <= 5 for each in stats)
+
+
+async def test_the_share_of_one_who_leaves_goes_to_the_others(source):
+    crowd, others = are_open(source, 400, of="crowd"), are_open(source, 400, of="others")
+    rate = RateBudget(20)
+
+    async with ResultPoller(source, rate=rate, deadline=None) as poller:
+        async with ResultPoller(source, rate=rate, deadline=None) as leaving:
+            await poller.watch_many(crowd)
+            await leaving.watch_many(others)
+            await anyio.sleep(100)
+            together = poller.stats().stretch
+        await anyio.sleep(5)
+        alone = poller.stats().stretch
+
+    assert together == pytest.approx(2 * alone, rel=0.2)
+
+
+async def test_learning_from_nobody_is_as_fair_as_the_usual_schedule() -> None:
+    learned, usual = wait_learned([]), wait_person()
+
+    assert learned.gap(60, stretch=20, at_most=30) == usual.gap(60, stretch=20, at_most=30)
+    assert learned == usual
+    assert wait_learned(map(float, range(1, 100))) != usual
+
+
+# What the operator sees
+
+
+async def test_any_strategy_that_the_rate_stretches_says_so(source):
+    async with ResultPoller(source, wait=wait_fixed(10), rate=20, deadline=None) as poller:
+        await poller.watch_many(are_open(source, 100))
+        await anyio.sleep(60)
+        at_ease = poller.stats()
+        await poller.watch_many(are_open(source, 1000))
+        await anyio.sleep(120)
+        stretched = poller.stats()
+
+    assert (at_ease.limited_by, at_ease.stretch) == ("nothing", 1.0)
+    assert stretched.limited_by == "rate"
+    assert stretched.stretch == pytest.approx(5.5, rel=0.1)
+
+
+async def test_who_is_held_back_for_a_slow_consumer_is_due(source):
+    for token in tokens(20, of="done"):
+        source.says(token, "approved")
+
+    async with ResultPoller(source, rate=None, buffer=10, deadline=None) as poller:
+        await poller.watch_many(tokens(20, of="done"))
+        await anyio.sleep(100)
+        await poller.watch_many(are_open(source, 50))
+        await anyio.sleep(100)
+        stats = poller.stats()
+
+    assert stats.limited_by == "consumer"
+    assert stats.due == stats.watched >= 50
+
+
+async def test_failures_are_counted_however_many_there_are(source):
+    for number, token in enumerate(tokens(400)):
+        answers = [DOWN, "in_progress"] if number % 2 else ["in_progress", DOWN]
+        source.says(token, *answers * 50)
+
+    async with ResultPoller(source, rate=None, deadline=None, wait=wait_fixed(30)) as poller:
+        await poller.watch_many(tokens(400))
+        await anyio.sleep(280)
+        soon = poller.stats()
+        for token in tokens(400):
+            source.says(token, "in_progress")
+        await anyio.sleep(320)
+        later = poller.stats()
+
+    assert soon.polls > 3000
+    assert soon.errors["ServerError"] == pytest.approx(soon.polls / 2, rel=0.1)
+    assert later.errors == {}
+
+
+async def test_those_who_are_only_waited_for_are_learned_from_once(source):
+    for token in tokens(30):
+        source.decides(token, "approved", after=100)
+    source.says("open", "in_progress")
+    poller = ResultPoller(source, deadline=200)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(poller.wait_all, tokens(30))
+        tasks.start_soon(poller.wait_all, tokens(3))
+        tasks.start_soon(poller.wait_all, ["open"])
+
+    learned = poller.stats().durations
+    assert sorted(learned) == pytest.approx([100] * 30, abs=12)
+    assert learned.censored == pytest.approx((200,), abs=1)
+    assert poller.stats().deadlines_passed == 0
+
+
+async def test_a_review_without_end_is_no_person_who_never_ended(source):
+    source.decides("one", "manual_check", after=100)
+
+    async with ResultPoller(source, until=Until.DECIDED, review=1000) as poller:
+        await poller.watch("one")
+        outcome = await anext(poller)
+        learned = poller.stats().durations
+
+    assert isinstance(outcome, DeadlinePassed)
+    assert len(learned) == 1
+    assert 100 <= learned[0] <= 170
+    assert learned.censored == ()
+
+
+async def test_too_many_to_wait_for_are_told_of_as_well(source, collect):
+    heard = collect()
+
+    async with (
+        ResultPoller(source, rate=1, deadline=600, observers=[heard]) as poller,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(poller.wait_all, are_open(source, 400))
+        await anyio.sleep(5)
+        tasks.cancel_scope.cancel()
+
+    assert [event.watched for event in heard.of(events.Starved)] == [400]
+
+
+async def test_nobody_starves_who_is_no_longer_watched(source, collect):
+    heard = collect()
+
+    async with ResultPoller(source, rate=1, deadline=600, observers=[heard]) as poller:
+        for _ in range(2):
+            await poller.watch_many(are_open(source, 200))
+            for token in tokens(200):
+                await poller.discard(token)
+            await anyio.sleep(60)
+            assert poller.stats().limited_by == "nothing"
+
+    assert len(heard.of(events.Starved)) == 2
+
+
+async def test_each_look_that_is_cut_off_leaves_the_agenda_as_it_was(source):
+    source.timeout = 5
+    source.lives("stuck", lambda _: 1e6)
+
+    async with ResultPoller(source, deadline=None, wait=wait_fixed(1)) as poller:
+        await poller.watch("stuck")
+        await anyio.sleep(3600)
+        agenda = poller._core.engine.roster.agenda
+        source.says("stuck", "approved")
+        outcome = await anext(poller)
+
+    assert isinstance(outcome, Settled)
+    assert (agenda._standing, agenda._shadows) == (0, 0)

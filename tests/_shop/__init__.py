@@ -1,0 +1,1 @@
+"""A Django app with the table that the example writes verdicts into."""

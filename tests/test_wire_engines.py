@@ -375,7 +375,8 @@ async def test_what_stands_in_for_a_service_may_come_again_and_again(engine: Eng
 
     class Fake(http.AsyncBaseTransport):  # type: ignore[misc] # either library's
         async def handle_async_request(self, request: object) -> object:
-            return http.Response(200, content=b'{"result":"approved"}')
+            said = {"network_stream": "none"}
+            return http.Response(200, content=b'{"result":"approved"}', extensions=said)
 
         async def aclose(self) -> None:
             pass

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identomat_async._model._json import strict_json
-from identomat_async._wire._documents import check_session
+from identomat_async._wire._documents import check_named, check_session
 from identomat_async._wire._protocol import BEGIN, DELETE, RESULT, Operation, media_operation
 from identomat_async._wire._replies import (
     Reply,
@@ -235,6 +235,11 @@ def test_a_document_that_names_another_session_is_refused() -> None:
     assert (caught.value.reason, caught.value.retryable) == ("other-session", True)
     trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     assert "Anna-Canary" not in str([frame.locals for frame in list(trace.stack)[1:]])
+
+
+@pytest.mark.parametrize("body", [b'["session_token"]', b'{"session_token":{"t":"u"}}'])
+def test_what_names_no_session_is_left_to_who_reads_it(body: bytes) -> None:
+    check_named(body, "t", RESULT)
 
 
 def test_an_error_code_where_a_medium_is_due_is_an_error_of_the_service() -> None:

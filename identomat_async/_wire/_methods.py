@@ -225,8 +225,8 @@ class Methods:
         async with file:
             with suppress(SinkError):
                 await self._caller.call(call, deadline=deadline)
-            if file.failure is not None:
-                raise file.failure
+        if file.failure is not None:
+            raise file.failure
         return file.path
 
     @refusing

@@ -4,7 +4,7 @@ from weakref import WeakValueDictionary
 
 
 class Once:
-    """Knows again what came up before, for as long as it exists."""
+    """Knows again what came up before, for as long as it exists and if it can be known."""
 
     def __init__(self) -> None:
         self._known = WeakValueDictionary[int, object]()
@@ -13,5 +13,6 @@ class Once:
         """Tell whether *thing* has not come up before; the next time it has."""
         if self._known.get(id(thing)) is thing:
             return False
-        self._known[id(thing)] = thing
+        if hasattr(thing, "__weakref__"):
+            self._known[id(thing)] = thing
         return True

@@ -26,9 +26,7 @@ def keep(delivery: Delivery) -> None:
     verdict = str(outcome.status) if isinstance(outcome, Settled) else "EXPIRED"
     checks: Any = apps.get_model("shop", "Check").objects
     close_old_connections()  # as at the end of a request: the database may have been away
-    checks.filter(token=delivery.token, delivery=None).update(
-        delivery=delivery.id, verdict=verdict
-    )
+    checks.filter(token=delivery.token, delivery=None).update(delivery=delivery.id, verdict=verdict)
 
 
 class Command(BaseCommand):

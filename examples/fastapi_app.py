@@ -15,7 +15,7 @@ import anyio
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 
-from identomat_async import Delivery, Flags, IdentomatClient, ResultPoller, Settled, Until, Watch
+from identomat_async import Delivery, Flags, IdentomatClient, ResultPoller, Settled, Until
 
 HALF_AN_HOUR = timedelta(minutes=30)
 PAGE = """<!doctype html><title>Your identity check</title><p role="status">One moment.</p><script>
@@ -60,9 +60,8 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
             "SELECT customer, token, begun FROM checks WHERE delivery IS NULL"
         ):
             begun = datetime.fromisoformat(at)
-            await poller.watch_many(
-                [Watch(token, reference=customer, begun=begun, deadline=begun + HALF_AN_HOUR)]
-            )
+            end = begun + HALF_AN_HOUR
+            await poller.watch(token, reference=customer, begun=begun, deadline=end)
         yield
         await poller.drain()
 

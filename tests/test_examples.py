@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from examples import script, trio_app, worker
-from identomat_async import Delivery, ResultPoller, SessionStatus
+from identomat_async import Delivery, ResultPoller, SessionResult, SessionStatus, Settled
 from identomat_async.sandbox import Front, Mode, Sandbox, Script
 
 ROOT = Path(__file__).parent.parent
@@ -95,15 +95,9 @@ def test_the_same_delivery_twice_is_written_down_once(database: Path) -> None:
     assert rows(database) == [("customer-7", "token-7", "first", "APPROVED")]
 
 
-def _outcome(status: str) -> Any:
-    async def ask() -> Any:
-        sandbox = Sandbox("key")
-        sandbox.plant("token-7", Script.of(status))
-        async with sandbox.client() as client, ResultPoller(client) as poller:
-            await poller.watch("token-7", deadline=0)
-            return await anext(poller)
-
-    return anyio.run(ask)
+def _outcome(status: str) -> Settled:
+    result = SessionResult.from_json(json.dumps({"result": status}).encode())
+    return Settled(token="token-7", status=result.status, result=result)
 
 
 class Web(httpx.Client):
@@ -177,12 +171,12 @@ def test_a_web_app_says_when_its_key_is_revoked_and_keeps_its_people(database: P
 
 
 @contextmanager
-def working(server: Any) -> Iterator[subprocess.Popen[str]]:
+def working(server: Any) -> Generator[subprocess.Popen[str]]:
     environment = os.environ | {
         "IDENTOMAT_COMPANY_KEY": "company-key",
         "IDENTOMAT_BASE_URL": server.base_url,
     }
-    with subprocess.Popen(  # noqa: S603 - our own code
+    with subprocess.Popen(
         [sys.executable, "-m", "examples.worker"],
         cwd=ROOT,
         env=environment,
@@ -207,7 +201,6 @@ def test_a_worker_ends_when_it_is_told_to(number: int) -> None:
         process.stdin.write("no token\nsession-1\n")
         process.stdin.flush()
         said = process.stderr.readline()
-        until(lambda: process.poll() is None)
         process.send_signal(number)
         _, ended = process.communicate(timeout=20)
 
@@ -254,9 +247,7 @@ async def test_a_script_saves_the_evidence_and_leaves_no_session_behind(
     identomat_client: Any,
     identomat_clock: Any,
 ) -> None:
-    identomat_sandbox.script(status, after=100) if status != "abandoned" else (
-        identomat_sandbox.script(status)
-    )
+    identomat_sandbox.script(status, after=100)
     identomat_clock.jump()
 
     assert await script.verify(identomat_client, tmp_path / "evidence") == code

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import BinaryIO, Final, Protocol, Self
+from weakref import WeakSet
 
 from anyio import CancelScope, CapacityLimiter
 from anyio.to_thread import run_sync
@@ -16,6 +17,11 @@ from identomat_async.errors import ConfigurationError, IdentomatError
 # A sound disk closes and removes a file much sooner; one that is stuck holds up whoever
 # gave up the file for no longer than that.
 _PATIENCE: Final = 0.05
+
+
+def threads_at_work() -> int:
+    """Count the threads that are at work on files, for whoever lets time pass by hand."""
+    return sum(file.threads for file in tuple(_FILES))
 
 
 class Sink(Protocol):
@@ -65,6 +71,12 @@ class AtomicFile:
         self._gone = Event()
         # Of its own: those that all threads share may be busy with something else.
         self._limiter = CapacityLimiter(1)
+        _FILES.add(self)
+
+    @property
+    def threads(self) -> int:
+        """How many threads are at work on it."""
+        return self._limiter.borrowed_tokens
 
     async def __aenter__(self) -> Self:
         return self
@@ -158,3 +170,6 @@ def _make_durable(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+_FILES: Final[WeakSet[AtomicFile]] = WeakSet()

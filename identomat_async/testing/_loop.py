@@ -11,6 +11,7 @@ from typing import TypeVar, TypeVarTuple
 from anyio import CapacityLimiter
 from anyio.to_thread import current_default_thread_limiter
 
+from identomat_async._wire._files import threads_at_work
 from identomat_async.errors import ConfigurationError
 from identomat_async.testing._idle import Idle, Time, wait_for
 
@@ -130,7 +131,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _count_threads(self) -> int:
         borrowed = 0 if self._limiter is None else self._limiter.borrowed_tokens
-        return borrowed + self._in_executors
+        return borrowed + self._in_executors + threads_at_work()
 
 
 class _IdleSelector(selectors.DefaultSelector):

@@ -8,6 +8,7 @@ from trio.abc import Clock
 from trio.lowlevel import TrioToken, current_trio_token, spawn_system_task
 from trio.to_thread import current_default_thread_limiter
 
+from identomat_async._wire._files import threads_at_work
 from identomat_async.testing._idle import Idle, Time, wait_for
 
 # trio takes no wait that is endless.
@@ -83,7 +84,7 @@ class TrioClock(Clock):
 
 
 def _count_threads() -> int:
-    return current_default_thread_limiter().borrowed_tokens
+    return current_default_thread_limiter().borrowed_tokens + threads_at_work()
 
 
 def _nothing() -> None:

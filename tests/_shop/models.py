@@ -8,3 +8,6 @@ class Check(models.Model):
     begun = models.DateTimeField()
     delivery = models.TextField(null=True, unique=True)  # noqa: DJ001 - none until accepted
     verdict = models.TextField(null=True)  # noqa: DJ001
+
+    def __str__(self) -> str:
+        return f"check {self.pk}"

@@ -99,15 +99,19 @@ async def test_a_refused_account_ends_no_watch_however_long(source):
 
 async def test_those_for_whom_others_leave_no_room_are_given_up_after_the_grace(source):
     # The only place is taken for good, by somebody who shares the budget.
-    source.says("one", "approved")
     budget = RateBudget(None, max_in_flight=1)
     await budget.acquire()
 
     async with ResultPoller(source, rate=budget, deadline=10, grace=120) as poller:
         await poller.watch("one")
+        await anyio.sleep(100)
+        await poller.watch("late", deadline=0)
         outcome = await anext(poller)
+        later = await anext(poller)
 
+    assert (outcome.token, later.token) == ("one", "late")
     assert isinstance(outcome, PollFailed)
+    assert 120 <= later.waited <= 135
     assert outcome.polls == 0
     assert outcome.last_error is None
     assert 130 <= outcome.waited <= 145

@@ -1,0 +1,91 @@
+"""The programs in the documentation run; their fixtures' page has tests of its own."""
+
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from identomat_async._polling._tally import LimitedBy
+from identomat_async.sandbox import Sandbox
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = ("tutorial", "outcomes", "how-to")
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PROGRAMS = [
+    pytest.param(code, id=f"{page}-{number}")
+    for page in PAGES
+    for number, code in enumerate(BLOCK.findall((DOCS / f"{page}.md").read_text()))
+]
+SAID = {
+    "approved": "settled as APPROVED",
+    "rejected": "settled as REJECTED",
+    "abandoned": "the deadline passed",
+}
+
+
+async def run(code: str, sandbox: Sandbox) -> dict[str, Any]:
+    made = 'IdentomatClient("key", base_url=sandbox.base_url, transport=sandbox.transport)'
+    assert code.count("IdentomatClient.from_env()") == 1
+    assert code.endswith("anyio.run(main)\n")
+    namespace: dict[str, Any] = {"sandbox": sandbox}
+    code = code.replace("IdentomatClient.from_env()", made).replace("anyio.run(main)\n", "")
+    exec(code, namespace)  # noqa: S102 - our own
+    await namespace["main"]()
+    return namespace
+
+
+@pytest.mark.parametrize("code", PROGRAMS)
+async def test_every_program_comes_to_its_end(code: str, capsys: Any) -> None:
+    sandbox = Sandbox("key")
+    sandbox.script("approved", after=60)
+
+    await run(code, sandbox)
+
+    assert "APPROVED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("status", "stored"),
+    [("approved", "verified"), ("rejected", "refused"), ("abandoned", "not verified")],
+)
+async def test_each_outcome_is_recorded_as_the_table_says(
+    status: str, stored: str, capsys: Any
+) -> None:
+    sandbox = Sandbox("key")
+    sandbox.script(status, after=60)
+    (code,) = BLOCK.findall((DOCS / "outcomes.md").read_text())
+
+    await run(code, sandbox)
+
+    said = capsys.readouterr().out
+    assert said.startswith(f"customer:7 {stored} - ")
+    assert SAID[status] in said
+
+
+async def test_a_review_is_pending_until_it_is_decided(capsys: Any) -> None:
+    sandbox = Sandbox("key")
+    sandbox.script("manual_check", after=60).then("rejected", after=7200)
+    (code,) = BLOCK.findall((DOCS / "outcomes.md").read_text())
+
+    await run(code, sandbox)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" - ")[0] for line in lines] == ["customer:7 pending", "customer:7 refused"]
+
+
+def test_every_reason_for_not_looking_sooner_is_explained_to_who_is_on_call() -> None:
+    header, *rows = re.findall(
+        r"^\| `([a-z_]+)` \|", (DOCS / "how-to.md").read_text(), re.MULTILINE
+    )
+
+    assert header == "limited_by"
+    assert tuple(rows) == get_args(LimitedBy)
+
+
+def test_every_page_is_on_the_way_from_the_first() -> None:
+    index = (DOCS / "index.md").read_text()
+
+    linked = set(re.findall(r"\]\(([a-z-]+\.md)\)", index))
+
+    assert linked == {path.name for path in DOCS.glob("*.md")} - {"index.md"}

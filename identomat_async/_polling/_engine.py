@@ -262,7 +262,7 @@ class Engine:
             # The look took too long, or the source was closed.
             entry, worker.entry = worker.entry, None
             if entry is not None:
-                error = _too_slow() if worker.is_late else _closed()
+                error = too_slow() if worker.is_late else closed()
                 self.learner.learn(entry, error, worker.asked, elapsed=self.now() - worker.asked)
                 self.wake()
 
@@ -364,11 +364,13 @@ class Engine:
         self._changed.set()
 
 
-def _closed() -> ClientClosedError:
+def closed() -> ClientClosedError:
+    """Return the error of a look during which the client was closed."""
     return ClientClosedError("the client was closed during a look", operation="result", attempts=1)
 
 
-def _too_slow() -> RequestTimeoutError:
+def too_slow() -> RequestTimeoutError:
+    """Return the error of a look that took too long."""
     return RequestTimeoutError(
         "no answer in time",
         operation="result",

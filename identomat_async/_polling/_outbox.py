@@ -54,14 +54,22 @@ class Outbox:
 
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome until somebody takes it."""
-        self._waiting[outcome.token] = Delivery(id=uuid.uuid4().hex, outcome=outcome)
+        self.put(Delivery(id=uuid.uuid4().hex, outcome=outcome))
+
+    def put(self, delivery: Delivery) -> None:
+        """Keep a delivery until somebody takes it."""
+        self._waiting[delivery.token] = delivery
         self._weigh()
         self.notify()
 
     def get(self, token: str) -> Outcome | None:
         """Return the outcome of a session that waits here, None if none does."""
-        delivery = self._waiting.get(token)
+        delivery = self.waiting(token)
         return None if delivery is None else delivery.outcome
+
+    def waiting(self, token: str) -> Delivery | None:
+        """Return the delivery of a session that nobody has taken, None if there is none."""
+        return self._waiting.get(token)
 
     def take(self) -> Delivery | None:
         """Take the first, None if there is none."""
@@ -117,6 +125,12 @@ class Outbox:
         is_waiting = self._waiting.pop(token, None) is not None
         self._weigh()
         return is_waiting or bool(names)
+
+    def clear(self) -> None:
+        """Forget everything, which is written down elsewhere."""
+        for kept in (self._waiting, self.unacked, self._since, self._in_hand):
+            kept.clear()
+        self._weigh()
 
     def listen(self) -> anyio.Event:
         """Return an event that is set at the next change."""

@@ -1,12 +1,12 @@
 """The poller that people use: words and defaults around its core."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime, timedelta
 from itertools import islice
 from operator import length_hint
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import anyio
 from anyio.abc import TaskStatus
@@ -16,20 +16,19 @@ from tenacity.wait import wait_base
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Deadline, Seconds, seconds
 from identomat_async._model._result import SessionResult
-from identomat_async._model._token import checked_token
 from identomat_async._polling._core import GRACE, Core, OnAccountError
 from identomat_async._polling._courier import Handler
 from identomat_async._polling._desk import Terms
 from identomat_async._polling._hub import Hub
+from identomat_async._polling._journal import Journal
 from identomat_async._polling._outcomes import Outcome, Until, Watch
 from identomat_async._polling._person import wait_person
 from identomat_async._polling._source import HasSource
 from identomat_async._polling._step import PollPolicy
+from identomat_async._polling._streams import each_of, unique
 from identomat_async._polling._tally import PollerStats
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Observer
-
-T = TypeVar("T")
 
 # So many watches are taken on before other tasks get a turn.
 _BATCH = 500
@@ -62,6 +61,8 @@ class ResultPoller:
         buffer: So many outcomes may wait to be taken, those that the handler has refused
             included; then sessions are looked at only if somebody awaits them.
         forever: Whether iteration goes on when no watch is left.
+        journal: Where it is written down what is watched, such as a `SqliteJournal`: then a
+            restart loses nothing, and `run` delivers everything at least once.
         gone_window: Seconds over which the service must deny a session three times.
         observers: Functions that are called with every event.
 
@@ -82,6 +83,7 @@ class ResultPoller:
         max_in_flight: int = 20,
         buffer: int = 1000,
         forever: bool = False,
+        journal: Journal | None = None,
         gone_window: Seconds = 60.0,
         observers: Iterable[Observer] = (),
     ) -> None:
@@ -102,6 +104,7 @@ class ResultPoller:
             hub=Hub(observers),
             buffer=buffer,
             forever=forever,
+            journal=journal,
         )
         self._block: AbstractAsyncContextManager[None] = self._core.block()
 
@@ -117,7 +120,7 @@ class ResultPoller:
 
     def __contains__(self, token: object) -> bool:
         """Tell whether a session is watched and its outcome not handed over."""
-        return isinstance(token, str) and self._core.desk.has(token)
+        return isinstance(token, str) and self._core.has(token)
 
     async def __aenter__(self) -> Self:
         block = self._core.block()
@@ -152,6 +155,8 @@ class ResultPoller:
         """
         Watch a session; its outcome comes to the iteration, or to the handler of `run`.
 
+        With a journal the watch is durable when this returns.
+
         The same session watched twice is one watch, with the later deadline, the stricter
         *until* and the last reference. What is None is the poller's own.
 
@@ -168,6 +173,7 @@ class ResultPoller:
 
         Raises:
             ConfigurationError: An argument cannot work.
+            JournalError: It could not be written down; nothing is watched.
             ClientClosedError: The poller is closed.
         """
         self._core.check()
@@ -179,8 +185,7 @@ class ResultPoller:
             review=review,
             begun=begun,
         )
-        self._core.desk.watch_all([watch])
-        await checkpoint()
+        await self._core.watch([watch])
 
     async def watch_many(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> None:
         """
@@ -195,17 +200,39 @@ class ResultPoller:
         """
         self._core.check()
         if isinstance(watches, AsyncIterable):
-            async with aclosing(_each(watches)) as each:
+            async with aclosing(each_of(watches)) as each:
                 async for watch in each:
-                    self._core.desk.watch_all([watch])
+                    await self._core.watch([watch])
             return
         remaining = iter(watches)
         try:
             while batch := list(islice(remaining, _BATCH)):
-                self._core.desk.watch_all(batch, more=length_hint(remaining))
-                await checkpoint()
+                await self._core.watch(batch, more=length_hint(remaining))
         finally:
             self._core.desk.expect(0)
+
+    async def reconcile(self, watches: Iterable[str | Watch]) -> int:
+        """
+        Watch those of the sessions that the application calls open that are not watched.
+
+        What is watched, or is on its way to the handler, stays as it is.
+
+        Args:
+            watches: Tokens or `Watch` values.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            ConfigurationError: One cannot work.
+            JournalError: They could not be written down.
+            ClientClosedError: The poller is closed.
+        """
+        self._core.check()
+        remaining, added = iter(watches), 0
+        while batch := list(islice(remaining, _BATCH)):
+            added += await self._core.reconcile(batch)
+        return added
 
     async def discard(self, token: str) -> bool:
         """
@@ -217,20 +244,19 @@ class ResultPoller:
             Whether it was watched.
         """
         self._core.check()
-        was_watched = self._core.desk.discard(token)
-        await checkpoint()
-        return was_watched
+        return await self._core.discard(token)
 
     def nudge(self, token: str) -> bool:
         """
         Look at a session now: the person has come back to `return_url`.
 
-        Looks follow 2, 5, 10, 20 and 40 s later, then the schedule goes on.
+        Looks follow 2, 5, 10, 20 and 40 s later, then the schedule goes on. If another
+        process polls it is told so, and True says no more than that.
 
         Returns:
             False if the session is neither watched nor awaited.
         """
-        return self._core.desk.nudge(token)
+        return self._core.nudge(token)
 
     async def wait(
         self, token: str, *, deadline: Deadline | None = None, until: Until | None = None
@@ -254,7 +280,7 @@ class ResultPoller:
         """
         # One frame and no timer: a hundred thousand tasks may stand here.
         self._core.check()
-        waiter = self._core.waits.join(token, deadline=deadline, until=until)
+        waiter = await self._core.join(token, deadline=deadline, until=until)
         try:
             while not waiter.is_over:
                 await self._core.waits.over(waiter)
@@ -287,9 +313,9 @@ class ResultPoller:
             ClientClosedError: The poller is closed.
         """
         self._core.check()
-        unique = await _unique(tokens)
+        named = await unique(tokens)
         self._core.check()  # it may have been closed while they came
-        return await self._core.waits.wait_all(unique, deadline=deadline, until=until)
+        return await self._core.wait_all(named, deadline=deadline, until=until)
 
     async def run(
         self,
@@ -359,17 +385,3 @@ class ResultPoller:
     def stats(self) -> PollerStats:
         """Return how the poller stands."""
         return self._core.stats()
-
-
-async def _unique(tokens: Iterable[str] | AsyncIterable[str]) -> list[str]:
-    async with aclosing(_each(tokens)) as each:
-        return list(dict.fromkeys([checked_token(token) async for token in each]))
-
-
-async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item

@@ -1,6 +1,6 @@
 """The sessions that are looked at, and when each is due. No clock, no I/O."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import attrs
@@ -18,13 +18,15 @@ class Roster:
     """
     Every session by its token, on an agenda, and counted in the demand.
 
-    *held* are those that are due and held back for a slow consumer.
+    *held* are those that are due and held back for a slow consumer; *in_review* is called
+    with the state of a session that an operator has begun to decide.
     """
 
     live: dict[str, Entry] = attrs.field(factory=dict)
     demand: Demand = attrs.field(factory=Demand)
     agenda: Agenda[Entry] = attrs.field(factory=Agenda)
     held: dict[str, Entry] = attrs.field(factory=dict)
+    in_review: Callable[[PollState], object] = lambda _: None
 
     def add(self, entry: Entry, due: float) -> None:
         """Take a session on, to be looked at first at *due*."""
@@ -48,6 +50,8 @@ class Roster:
         if in_review is not was_in_review:
             self.demand.remove(state.begun, in_review=was_in_review)
             self.demand.add(state.begun, in_review=in_review)
+            if in_review:
+                self.in_review(state)
 
     def put(self, entry: Entry, due: float) -> None:
         """Have a session looked at next at *due*, unless a look at it is under way."""

@@ -25,6 +25,7 @@ from identomat_async._polling._redelivery import (
 from identomat_async._polling._scribe import Scribe
 from identomat_async._polling._state import PollState
 from identomat_async._polling._tasks import task_group
+from identomat_async._polling._waits import SELDOM
 from identomat_async.errors import ConfigurationError, JournalError
 from identomat_async.events import ResultReversed, Role, RoleChanged
 
@@ -263,9 +264,11 @@ class Ledger:
     def _park(self, entry: Entry) -> None:
         # Looked at only when time is up for somebody: another process polls it.
         self._parked.add(entry.state.token)
-        end = entry.first_end(self._engine.now())
-        if entry.due != end:
-            self._engine.roster.put(entry, end)
+        now = self._engine.now()
+        if entry.due > now:
+            due = min(entry.first_end(now), now + SELDOM)
+            if not (entry.due == due or now + SELDOM / 2 < entry.due < due):
+                self._engine.roster.put(entry, due)
 
     def _unpark(self, tokens: set[str]) -> None:
         now, roster = self._engine.now(), self._engine.roster

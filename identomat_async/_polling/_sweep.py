@@ -67,10 +67,32 @@ async def sweep(
     """
     if concurrency < 1:
         raise ConfigurationError("concurrency must be 1 or more")
-    source = client.source
-    source.home.check()
     if not isinstance(rate, RateBudget):
         rate = RateBudget(rate, max_in_flight=concurrency)
+    policy = policy or PollPolicy(retry_wait=client.source.retry_wait)
+    return await sweep_at(
+        Clock(),
+        client.source,
+        journal,
+        on_delivery,
+        policy=policy,
+        rate=rate,
+        concurrency=concurrency,
+    )
+
+
+async def sweep_at(
+    clock: Clock,
+    source: ResultSource,
+    journal: Journal,
+    on_delivery: Handler,
+    *,
+    policy: PollPolicy,
+    rate: RateBudget,
+    concurrency: int,
+) -> int:
+    """Do what `sweep` does, by *clock*."""
+    source.home.check()
     if not await journal.acquire():
         _logger.info("another process polls what is in the journal; there is nothing to sweep")
         return 0
@@ -79,7 +101,8 @@ async def sweep(
             source=source,
             journal=journal,
             handler=on_delivery,
-            policy=policy or PollPolicy(retry_wait=source.retry_wait),
+            policy=policy,
+            clock=clock,
             gates=Gates(source=source, budget=rate, outage=Outage(), halt=Halt()),
         )
         return await broom.sweep(concurrency)
@@ -97,7 +120,7 @@ class _Broom:
     handler: Handler
     policy: PollPolicy
     gates: Gates
-    clock: Clock = attrs.field(factory=Clock)
+    clock: Clock
     _accepted: int = 0
     _failures: int = 0
     _error: IdentomatError | None = None

@@ -13,6 +13,9 @@ from identomat_async._polling._engine import Engine
 from identomat_async._polling._outcomes import Outcome, Until
 from identomat_async._polling._waiting import Group, Lone, Member
 
+# What another process polls is looked at here after so many seconds, if nothing comes.
+SELDOM = 3600.0
+
 
 class Waits:
     """
@@ -50,7 +53,7 @@ class Waits:
         until = terms.until if until is None else checked_until(until)
         entry = self._desk.entry_for(checked_token(token), now=now, deadline=ends_at, until=until)
         waiter = Lone(entry, until=until, deadline=ends_at, since=now)
-        self._desk.join(waiter, due=ends_at if is_left else now)
+        self._desk.join(waiter, due=min(ends_at, now + SELDOM) if is_left else now)
         self._engine.let_go_at(waiter, max(ends_at, now) + self._engine.source.timeout)
         self._fail_if_halted(waiter)
         return waiter
@@ -123,7 +126,9 @@ class Waits:
         for index, token in enumerate(tokens):
             entry = self._desk.entry_for(token, now=now, deadline=ends_at, until=until)
             member = Member(entry, group, until=until, deadline=ends_at, since=now)
-            self._desk.join(member, due=ends_at if token in left else now + index * gap)
+            self._desk.join(
+                member, due=min(ends_at, now + SELDOM) if token in left else now + index * gap
+            )
             members.append(member)
         if members:
             self._fail_if_halted(members[0])

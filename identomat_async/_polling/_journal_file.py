@@ -47,14 +47,14 @@ _REASONS = {
 _PASSING = frozenset({"busy", "full", "io"})
 
 
-def opened(path: Path) -> sqlite3.Connection:
+def opened(path: Path, *, mounts: Path = _MOUNTS) -> sqlite3.Connection:
     """
     Open a journal, and make it if it is not there.
 
     Raises:
         JournalError: It cannot be, or it is on a file system that cannot bear it.
     """
-    _check_file_system(path)
+    _check_file_system(path, mounts)
     _make(path)
     connection: sqlite3.Connection | None = None
     try:
@@ -112,10 +112,10 @@ def file_system_of(path: Path, mounts: str) -> str:
     return found
 
 
-def _check_file_system(path: Path) -> None:
-    if not _MOUNTS.exists():
-        return
-    kind = file_system_of(path.parent.resolve(), _MOUNTS.read_text())
+def _check_file_system(path: Path, mounts: Path) -> None:
+    if not mounts.exists():
+        return  # only Linux has this list
+    kind = file_system_of(path.parent.resolve(), mounts.read_text())
     if kind in _NETWORK:
         raise JournalError(
             f"the journal {path} is on a network file system ({kind}), which does not keep "

@@ -99,7 +99,7 @@ class Service:
     def __init__(self, asked: argparse.Namespace) -> None:
         self.asked = asked
         self.log = Log(asked.log)
-        self.random = random.Random(asked.seed)
+        self.random = random.Random(asked.seed)  # noqa: S311 - no secret
         self.poller = ResultPoller(
             Source(self.log),
             journal=Deadly(asked.journal, asked.die),
@@ -109,9 +109,7 @@ class Service:
         )
 
     async def handle(self, delivery: Delivery) -> None:
-        self.log(
-            "given", id=delivery.id, token=delivery.token, redelivered=delivery.redelivered
-        )
+        self.log("given", id=delivery.id, token=delivery.token, redelivered=delivery.redelivered)
         if self.asked.again and delivery.reference != "again":
             await self.poller.watch(delivery.token, reference="again")
             self.log("watched again", token=delivery.token)

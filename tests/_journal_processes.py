@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,8 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import sqlite3
 
 from tests._journal_child import PERSON
 
@@ -41,7 +40,7 @@ class Stage:
     def process(self, *options: object) -> Iterator[subprocess.Popen[bytes]]:
         command = [sys.executable, str(CHILD), str(self.journal), str(self.log), *map(str, options)]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
-        with subprocess.Popen(command, env=environment) as process:
+        with subprocess.Popen(command, env=environment) as process:  # noqa: S603 - our own code
             try:
                 yield process
             finally:
@@ -50,9 +49,7 @@ class Stage:
     def ready(self, process: subprocess.Popen[bytes]) -> Line:
         return self.until(lambda: self.lines("ready", process.pid), process)[0]
 
-    def until(
-        self, look: Callable[[], Any], process: subprocess.Popen[bytes] | None = None
-    ) -> Any:
+    def until(self, look: Callable[[], Any], process: subprocess.Popen[bytes] | None = None) -> Any:
         limit = time.monotonic() + 30
         while not (seen := look()):
             assert time.monotonic() < limit, "it did not happen"

@@ -29,6 +29,7 @@ from identomat_async import (
 from identomat_async._polling._journal_file import file_system_of, journal_error, opened
 from identomat_async._polling._journal_lock import FileLock, is_locked
 from identomat_async._polling._journal_sql import APPLICATION, MIGRATIONS
+from tests._journal_syncs import Syncs
 
 PERSON = "Anna Example"
 
@@ -76,16 +77,30 @@ async def test_every_commit_waits_for_the_disk(path):
     await journal.release()
 
 
+async def test_every_write_alone_is_one_sync_of_the_disk_and_a_look_is_none(path):
+    journal = SqliteJournal(path)
+    await wrote(journal, "first")
+    syncs = await journal._read(Syncs)
+
+    for number in range(20):
+        await wrote(journal, f"session-{number}")
+    assert syncs.count == 20
+    await journal.live()
+    await journal.notes()
+    assert syncs.count == 20
+    await journal.release()
+
+
 async def test_what_many_tasks_write_at_once_is_committed_together(path):
     journal = SqliteJournal(path)
     await wrote(journal, "first")
-    before = journal._thread.commits
+    before, syncs = journal._thread.commits, await journal._read(Syncs)
 
     async with anyio.create_task_group() as tasks:
         for number in range(300):
             tasks.start_soon(wrote, journal, f"session-{number}")
 
-    assert journal._thread.commits - before <= 10
+    assert syncs.count == journal._thread.commits - before <= 10
     assert len(await journal.live()) == 301
     await journal.release()
 

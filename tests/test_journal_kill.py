@@ -6,6 +6,7 @@ import time
 from collections import Counter
 
 import pytest
+
 from tests._journal_processes import Stage
 
 
@@ -81,7 +82,7 @@ def test_a_stand_by_polls_within_a_second_of_the_others_death(stage):
 @pytest.mark.durability
 @pytest.mark.timeout(180)
 def test_a_service_that_is_killed_again_and_again_loses_nothing(stage):
-    chance, kills, watched = random.Random(4711), 50, 0
+    chance, kills, watched = random.Random(4711), 50, 0  # noqa: S311 - no secret
     for kill in range(kills):
         options = ["--first", watched, "--sessions", min(10, 500 - watched), "--stay"]
         options += ["--pace", 0.01, "--decided", 0, 0.3, "--seed", kill]
@@ -123,8 +124,9 @@ def test_a_redeploy_resumes_within_two_seconds_and_loses_nothing(stage, backend)
         with stage.process(*options) as process:
             started = stage.ready(process)["at"]
             stage.until(
-                lambda pid=process.pid: tokens
-                == {line["token"] for line in stage.lines("look", pid)},
+                lambda pid=process.pid: (
+                    tokens == {line["token"] for line in stage.lines("look", pid)}
+                ),
                 process,
             )
             first = {line["token"]: line["at"] for line in stage.lines("look", process.pid)[::-1]}

@@ -193,14 +193,10 @@ async def test_a_client_that_is_closed_ends_the_pass(source, journal):
         for guard in source.guards:
             guard.cancel()
 
-    with pytest.raises(ClientClosedError):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(close)
-            try:
-                await sweep(source, journal, Handler(), policy=POLICY)
-            except ClientClosedError as error:
-                raised = error
-        raise raised
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(close)
+        with pytest.raises(ClientClosedError):
+            await sweep(source, journal, Handler(), policy=POLICY)
 
 
 async def test_what_is_discarded_during_the_look_is_not_handed_over(source, journal):

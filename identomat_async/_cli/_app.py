@@ -3,6 +3,7 @@
 import typer
 
 from identomat_async._cli._demo import demo
+from identomat_async._cli._journal import journal
 from identomat_async._cli._sandbox import sandbox
 
 # A traceback of typer's own would show the values of local variables.
@@ -13,6 +14,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command()(demo)
+app.command()(journal)
 app.command()(sandbox)
 
 

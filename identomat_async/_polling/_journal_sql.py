@@ -125,6 +125,22 @@ def migrate(connection: sqlite3.Connection) -> None:
         JournalError: They are of a newer version, or not a journal's.
     """
     connection.execute("BEGIN EXCLUSIVE")
+    version = checked_version(connection)
+    for statement in ";".join(MIGRATIONS[version:]).split(";"):
+        connection.execute(statement)
+    if version < len(MIGRATIONS):
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute("COMMIT")
+
+
+def checked_version(connection: sqlite3.Connection) -> int:
+    """
+    Return the version of a journal's tables, 0 if there are none yet.
+
+    Raises:
+        JournalError: They are of a newer version, or not a journal's.
+    """
     version: int = _one(connection, "PRAGMA user_version")
     owner: int = _one(connection, "PRAGMA application_id")
     is_new = not (version or owner or _one(connection, "SELECT count(*) FROM sqlite_master"))
@@ -136,12 +152,7 @@ def migrate(connection: sqlite3.Connection) -> None:
             f"{len(MIGRATIONS)}: install a newer one",
             reason="newer",
         )
-    for statement in ";".join(MIGRATIONS[version:]).split(";"):
-        connection.execute(statement)
-    if version < len(MIGRATIONS):
-        connection.execute(f"PRAGMA application_id = {APPLICATION}")
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-    connection.execute("COMMIT")
+    return version
 
 
 def watched(

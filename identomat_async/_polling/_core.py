@@ -69,7 +69,7 @@ class Core:
             roster=roster,
             learner=self.learner,
             budget=budget,
-            is_blocked=self._is_blocked,
+            is_blocked=lambda: self.outbox.is_full,
         )
         self.desk = Desk(self.engine, self.outbox, terms)
         self.ledger = (
@@ -77,7 +77,6 @@ class Core:
             if journal is None
             else Ledger(journal, engine=self.engine, desk=self.desk, outbox=self.outbox)
         )
-        self._buffer = buffer
         self.waits = Waits(self.engine, self.desk, has_form=lambda: self._form is not None)
         self._forever = forever
         self._form: Literal["block", "service"] | None = None
@@ -309,12 +308,6 @@ class Core:
             self.outbox.add(outcome)
         else:
             self.ledger.came(outcome)
-
-    def _is_blocked(self) -> bool:
-        # What is on its way to the outbox takes up room in it, lest a disk that is full
-        # be followed by a memory that is.
-        is_piled_up = self.ledger is not None and len(self.ledger.scribe.pending) >= self._buffer
-        return is_piled_up or self.outbox.is_full
 
     def _halted(self, error: IdentomatError) -> None:
         for waiter in list(self.engine.roster.waiters()):

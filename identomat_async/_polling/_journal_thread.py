@@ -95,11 +95,13 @@ class JournalThread:
     """
     Works on a journal's file, one piece after the other.
 
-    What has come up while the disk was busy is committed together.
+    What has come up while the disk was busy is committed together. Unless it *stays* the
+    thread ends when there is nothing to do.
     """
 
     def __init__(self, path: Path) -> None:
         self.commits = 0
+        self.stays = False
         self._path = path
         self._pid = os.getpid()
         self._jobs: queue.SimpleQueue[_Job[Any]] = queue.SimpleQueue()
@@ -156,7 +158,7 @@ class JournalThread:
         # As many as there are, up to one that closes; none if it is time to end.
         jobs: list[_Job[Any]] = []
         with suppress(queue.Empty):
-            jobs.append(self._jobs.get(timeout=_LINGER))
+            jobs.append(self._jobs.get(timeout=None if self.stays else _LINGER))
             while jobs[-1].kind != "close" and len(jobs) < _AT_A_TIME:
                 jobs.append(self._jobs.get_nowait())
         if jobs:

@@ -30,6 +30,7 @@ class Outbox:
         self._since: dict[str, float] = {}
         self._has_room = has_room
         self._size = size
+        self._coming = 0
         self._waiting: dict[str, Delivery] = {}
         self._event: anyio.Event | None = None
 
@@ -61,6 +62,11 @@ class Outbox:
         self._waiting[delivery.token] = delivery
         self._weigh()
         self.notify()
+
+    def expect(self, coming: int) -> None:
+        """Reckon with so many outcomes that are on their way."""
+        self._coming = coming
+        self._weigh()
 
     def get(self, token: str) -> Outcome | None:
         """Return the outcome of a session that waits here, None if none does."""
@@ -150,7 +156,7 @@ class Outbox:
 
     def _weigh(self) -> None:
         # Not weighed when a refused one is handed over again: it may well come back.
-        kept = len(self._waiting) + len(self.unacked) - len(self._in_hand)
+        kept = len(self._waiting) + len(self.unacked) - len(self._in_hand) + self._coming
         if kept >= self._size:
             self.is_full = True
         elif self.is_full and kept < self._size - self._size // _ROOM:

@@ -49,6 +49,7 @@ class Scribe:
     def add(self, delivery: Delivery) -> None:
         """Write down what a watch has come to, and then put it into the outbox."""
         self.pending[delivery.token] = delivery
+        self.outbox.expect(len(self.pending))
         self._come.set()
 
     def reviewed(self, state: PollState) -> None:
@@ -70,12 +71,14 @@ class Scribe:
     def forget(self, token: str) -> None:
         """Leave out what has not been written down of a session."""
         self.pending.pop(token, None)
+        self.outbox.expect(len(self.pending))
         self.outbox.notify()
 
     def clear(self) -> None:
         """Leave out everything."""
         for kept in (self.pending, self._reviewed, self._refused, self._errors):
             kept.clear()
+        self.outbox.expect(0)
 
     async def run(self) -> None:
         """Write down what comes up, until cancelled."""
@@ -115,6 +118,7 @@ class Scribe:
         del self.pending[delivery.token]
         if stands:
             self.outbox.put(delivery)
+        self.outbox.expect(len(self.pending))
 
     async def _note_refusal(self, delivery: Delivery, error: str) -> None:
         await self._insist(

@@ -51,6 +51,7 @@ from identomat_async._polling._state import PollState
 from identomat_async._polling._step import Pending, PollPolicy, poll_step
 from identomat_async._polling._sweep import sweep
 from identomat_async._polling._tally import PollerStats
+from identomat_async._polling._view import WatchedSession
 from identomat_async._wire._retry import RetryPolicy
 from identomat_async.errors import (
     ApiError,
@@ -134,6 +135,7 @@ __all__ = [
     "UserQuestionnaire",
     "WaitTimeoutError",
     "Watch",
+    "WatchedSession",
     "errors",
     "events",
     "poll_step",

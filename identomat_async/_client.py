@@ -203,7 +203,9 @@ class IdentomatClient(Methods):
         """
         if self._waiting is None:
             self._waiting = ResultPoller(self, observers=self._observers)
-        return await self._waiting.wait(token, deadline=deadline, until=until)
+        waiting = self._waiting.wait(token, deadline=deadline, until=until)
+        del token  # or whoever is cancelled here would show it
+        return await waiting
 
     async def wait_all(
         self,

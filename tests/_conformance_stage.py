@@ -125,18 +125,21 @@ class ModeStage(Stage):
 
     def _turn(self, mode: Mode) -> None:
         self.front.mode = mode
+        shut = "silent" if mode.how == "unreachable" else "refused"
         for _ in range(500):
-            if self._is_reachable() == mode.is_open:
+            if self._port() == ("open" if mode.is_open else shut):
                 return
             time.sleep(0.002)
         raise AssertionError(self.way)
 
-    def _is_reachable(self) -> bool:
+    def _port(self) -> str:
         try:
             with socket.create_connection((self.server.host, self.server.port), timeout=0.02):
-                return True
+                return "open"
+        except TimeoutError:
+            return "silent"
         except OSError:
-            return False
+            return "refused"
 
 
 class HandshakeStage(ModeStage):

@@ -34,6 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="httpx",
         help="the HTTP library that a client uses unless a test names one",
     )
+    parser.addoption(
+        "--screenshots",
+        metavar="DIR",
+        help="where the browser tests leave pictures of the pages; a temporary folder if not said",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

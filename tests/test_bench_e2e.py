@@ -40,6 +40,7 @@ def test_one_slow_round_changes_no_figure() -> None:
     assert ratio(measured, "a", "b") == 2.0
 
 
+@pytest.mark.thorough
 def test_every_contender_polls_and_is_drawn(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def test_a_percentile_is_exceeded_by_the_rest() -> None:
     assert schedule.percentile(range(101), 0.99) == 99
 
 
+@pytest.mark.thorough
 def test_every_contender_polls_and_is_drawn(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -99,6 +99,7 @@ def test_no_document_that_is_served_names_its_session() -> None:
             assert token not in answer.text
 
 
+@pytest.mark.thorough
 def test_a_small_soak_holds_its_gates(capsys: pytest.CaptureFixture[str]) -> None:
     code = soak.run(["--sessions", "12", "--check", "--json", "--signed", "--quick"])
 

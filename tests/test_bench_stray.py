@@ -32,6 +32,7 @@ def test_who_reads_hardly_any_picture_misses_the_gate() -> None:
     assert [each.name for each in gates if not each.holds] == ["pictures read"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine", ["httpx", "httpx2"])
 def test_a_small_stray_run_holds_its_gates(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = stray.run(["--sessions", "12", "--check", "--json", "--signed", "--engine", engine])

@@ -116,6 +116,7 @@ RUNS: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", RUNS)
 def test_a_small_run_comes_to_figures(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     run, arguments = RUNS[name]

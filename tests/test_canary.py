@@ -1,5 +1,6 @@
 """No secret and nobody's data comes out sideways, whatever the service does."""
 
+import asyncio
 import base64
 import faulthandler
 import gc
@@ -577,3 +578,73 @@ def test_what_an_error_holds_is_found() -> None:
 
     assert hits("gc", *(each for each in reachable(Held()) if isinstance(each, bytes)))
     assert hits("vars", *map(repr, attributes_of(Held())))
+
+
+# --- who is cancelled ------------------------------------------------------------------
+
+
+async def natively(call: Callable[[], Awaitable[object]], arrived: anyio.Event) -> None:
+    task = asyncio.ensure_future(call())
+    await arrived.wait()
+    await anyio.sleep(0.02)
+    task.cancel()
+    await task
+
+
+async def waited_for(call: Callable[[], Awaitable[object]], _: anyio.Event) -> None:
+    await asyncio.wait_for(call(), 0.2)
+
+
+async def timed_out(call: Callable[[], Awaitable[object]], _: anyio.Event) -> None:
+    async with asyncio.timeout(0.2):
+        await call()
+
+
+async def scoped(call: Callable[[], Awaitable[object]], _: anyio.Event) -> None:
+    with anyio.fail_after(0.2):
+        await call()
+
+
+CUTS = {
+    "native": (natively, ("asyncio", {})),
+    "wait_for": (waited_for, ("asyncio", {})),
+    "timeout": (timed_out, ("asyncio", {})),
+    "scope": (scoped, ("asyncio", {})),
+    "trio": (scoped, ("trio", {})),
+}
+WHO_WAITS = {
+    **CALLS,
+    "wait": lambda client, _: client.wait(TOKEN),
+}
+
+
+@pytest.mark.parametrize("method", WHO_WAITS)
+@pytest.mark.parametrize(("cut", "anyio_backend"), list(CUTS.values()), ids=list(CUTS))
+async def test_who_is_cancelled_shows_nothing_in_its_frames(method, cut, tmp_path) -> None:
+    arrived = anyio.Event()
+
+    async def stop_short(stream: SocketStream) -> None:
+        arrived.set()
+        await stream.receive()
+
+    async with (
+        serving((said()[:-5], stop_short)) as base_url,
+        IdentomatClient(COMPANY, secret_key=SECRET, base_url=base_url) as client,
+    ):
+        with pytest.raises((TimeoutError, asyncio.CancelledError)) as caught:
+            await cut(lambda: WHO_WAITS[method](client, tmp_path), arrived)
+
+    assert arrived.is_set()
+    assert not shown_by(caught.value, sent={COMPANY, SECRET, TOKEN, *SENT.get(method, ())})
+
+
+def shown_by(error: BaseException | None, *, sent: set[str]) -> list[str]:
+    """Say what the frames of an error and of all that it came from show of the library."""
+    shown: list[str] = []
+    while error is not None:
+        frames = own_frames(error)
+        full = traceback.TracebackException(type(error), error, frames, capture_locals=True)
+        shown += hits("locals", "".join(full.format(chain=False)))
+        shown += answers_in(frames, sent=sent)
+        error = error.__cause__ or error.__context__
+    return shown

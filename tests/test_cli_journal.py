@@ -156,5 +156,5 @@ def test_what_is_no_journal_is_said_so_in_one_line(path, kind):
 
     assert done.exit_code == 1
     assert done.stdout == ""
-    assert done.stderr.startswith("Error: ")
+    assert done.stderr.startswith("identomat: ")
     assert done.stderr.count("\n") == 1

@@ -134,3 +134,13 @@ def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["sandbox", "--port", "0", "--secret-file", str(file)])
 
     assert done.exit_code == 2
+
+
+def test_it_says_where_a_browser_sees_all_sessions() -> None:
+    with running("--host", "0.0.0.0") as sandbox:  # noqa: S104  # itself is what is tested
+        port = sandbox.variables["IDENTOMAT_BASE_URL"].split(":")[2].partition("/")[0]
+        page = httpx.get(f"http://127.0.0.1:{port}/sessions", trust_env=False)
+        _, told = sandbox.interrupt()
+
+    assert "All sessions, to see and to decide: " + str(page.url) in told
+    assert page.status_code == 200

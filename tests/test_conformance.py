@@ -51,13 +51,19 @@ def by_day(row: Row) -> list[str]:
     return ["asyncio", "trio"] if row.part in SAID else list(LOOPS)
 
 
+def marks_of(row: Row, name: str, way: str) -> Sequence[pytest.MarkDecorator]:
+    if way not in ways_by_day(row, name):
+        return [pytest.mark.nightly]
+    return [] if name in {"asyncio", "trio"} else [pytest.mark.thorough]
+
+
 def cases() -> Iterator[object]:
     """Play each row on its loops, and each of its ways on one of them; at night all on all."""
     for row in ROWS:
         for name, backend in LOOPS.items():
             for way in row.ways:
                 told = f"{name}-{row.id}" + f"-{way}" * (len(row.ways) > 1)
-                marks = () if way in ways_by_day(row, name) else pytest.mark.nightly
+                marks = marks_of(row, name, way)
                 yield pytest.param(backend, row, way, id=told, marks=marks)
 
 

@@ -92,7 +92,7 @@ async def test_only_what_is_due_is_looked_at(source, journal):
 
 async def test_what_a_pass_has_found_out_is_known_in_the_next(source, journal):
     source.says("gone", SessionNotFoundError(verified=False))
-    source.says("late", "manual_check", "in_progress")
+    source.says("late", "manual_check", "manual_check", "in_progress")
     handler, poller = Handler(), ResultPoller(source, journal=journal)
     await poller.watch("gone")
     await poller.watch("late", until=Until.DECIDED, deadline=100)

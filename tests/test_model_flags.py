@@ -3,6 +3,7 @@
 import enum
 import json
 import pickle
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -222,3 +223,11 @@ def test_the_repr_shows_what_is_set_and_nothing_personal() -> None:
 
     assert repr(flags) == "Flags(return_url=<hidden>, liveness=True, extra=<1 members>)"
     assert repr(Flags()) == "Flags()"
+
+
+def test_flags_that_were_refused_can_still_be_shown() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Flags(liveness=True, extra={"x": object()})
+
+    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "Flags(liveness=True)" in "".join(trace.format())

@@ -14,6 +14,7 @@ from anyio.lowlevel import checkpoint
 from tenacity import wait_fixed
 
 from identomat_async import (
+    ConfigurationError,
     DeadlinePassed,
     Delivery,
     RateBudget,
@@ -780,3 +781,16 @@ async def test_leaving_a_block_with_everybody_due_starts_nothing_more(source):
         tasks.cancel_scope.cancel()
 
     assert len(source.looks) - looks <= 1
+
+
+@pytest.mark.parametrize("many", ["token", b"bytes", 5, None])
+async def test_a_text_is_no_list_of_tokens(source, many):
+    poller = ResultPoller(source)
+
+    with pytest.raises(ConfigurationError, match="a list"):
+        await poller.wait_all(many)
+    with pytest.raises(ConfigurationError, match="a list"):
+        await poller.watch_many(many)
+
+    assert not source.looks
+    assert len(poller) == 0

@@ -103,7 +103,7 @@ def test_a_review_goes_to_the_waiter_and_the_watch_stays() -> None:
 
 def test_a_review_at_its_end_is_still_read_for_a_waiter() -> None:
     desk = Desk(Until.DECIDED)
-    desk.learn(REVIEW, 1.0)
+    desk.learn(SessionResult(status=REVIEW), 1.0)
     group = desk.join(Until.TERMINAL, 900.0)
 
     assert desk.learn(REVIEW, 101.0)
@@ -116,7 +116,7 @@ def test_a_review_at_its_end_is_still_read_for_a_waiter() -> None:
 
 def test_a_waiter_for_the_decision_outlives_the_review_of_the_watch() -> None:
     desk = Desk(Until.DECIDED)
-    desk.learn(REVIEW, 1.0)
+    desk.learn(SessionResult(status=REVIEW), 1.0)
     desk.join(Until.DECIDED, 800.0)
     assert desk.learn(REVIEW, 101.0)
     assert not desk.learn(SessionResult(status=REVIEW), 101.0)

@@ -214,6 +214,7 @@ def delays(day: Day, is_settled: Callable[[Life], bool]) -> list[float]:
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("sessions", "hours", "wait"),
     [

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from tenacity import wait_fixed
 
-from identomat_async import ResultPoller, SessionStatus
+from identomat_async import Delivery, ResultPoller, SessionStatus
 from identomat_async._polling._failures import FailureLog
 from identomat_async._polling._outage import Outage
 from identomat_async.errors import (
@@ -175,6 +175,7 @@ async def watch_through_an_outage(source, error, *, poller_keywords=None):
     return [at - started for at, _, _ in source.looks]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("error", [DOWN, ConnectionFailedError(""), RequestTimeoutError("")])
 async def test_a_service_that_is_down_is_left_alone(source, error, collect):
     source.latency = 0.05
@@ -251,9 +252,13 @@ async def test_resume_lets_a_refused_account_be_tried_at_once(source):
     source.lives("t", lambda _: state["answer"])
     source.lives("u", lambda _: state["answer"])
     delivered = []
+
+    async def take(delivery: Delivery) -> None:
+        delivered.append(delivery)
+
     poller = ResultPoller(source)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(poller.run, delivered.append)
+        await tasks.start(poller.run, take)
         await poller.watch_many(["t", "u"])
         poller.nudge("t")
         poller.nudge("u")

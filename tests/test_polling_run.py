@@ -121,7 +121,7 @@ async def test_no_more_deliveries_at_a_time_than_asked_for(source):
     poller = ResultPoller(source)
     async with anyio.create_task_group() as tasks:
         await tasks.start(functools.partial(poller.run, handle, concurrency=3))
-        await poller.watch_many("abcdefgh")
+        await poller.watch_many(list("abcdefgh"))
         await anyio.sleep(1000)
         tasks.cancel_scope.cancel()
 

@@ -205,14 +205,40 @@ def test_looks_for_evidence_fill_the_window() -> None:
 
 
 def test_the_operators_time_counts_from_the_first_manual_check() -> None:
+    document = SessionResult(status=REVIEW)
     state = attrs.evolve(STATE, until=Until.DECIDED, review=1000.0)
-    state = pending(state, REVIEW, 800.0).state
+    state = pending(state, document, 800.0).state
     state = pending(state, REVIEW, 1799.0).state
 
     assert (state.reviewed, state.ends_at) == (800.0, 1800.0)
-    document = SessionResult(status=REVIEW)
     assert isinstance(step(state, document, policy=EVEN, now=1800.0), DeadlinePassed)
     assert pending(state, APPROVED, 1800.0).state.fresh
+
+
+@pytest.mark.parametrize(
+    "error", [AuthenticationError("no", status_code=401), SignatureError("forged")]
+)
+def test_what_is_wrong_with_the_account_ends_no_watch(error: Answer) -> None:
+    asked = pending(STATE, error, 100.0)
+
+    assert pending(asked.state, error, 1e6).state.failures == 2
+
+
+def test_a_kept_connection_moves_neither_schedule_nor_deadline() -> None:
+    state = attrs.evolve(STATE, until=Until.DECIDED)
+    asked = pending(state, REVIEW, 60.0)
+
+    then = pending(asked.state, SessionResult(status=OPEN), 60.0)
+
+    assert (asked.state.fresh, asked.delay, asked.state.ends_at) == (True, 0.0, 900.0)
+    assert (then.state.reviewed, then.state.ends_at) == (None, 900.0)
+    assert then.delay == pending(state, OPEN, 60.0).delay
+
+
+def test_a_review_that_cannot_be_read_is_not_waited_for() -> None:
+    asked = pending(attrs.evolve(STATE, until=Until.DECIDED), REVIEW, 100.0)
+
+    assert pending(asked.state, DOWN, 100.0).delay <= 10
 
 
 @pytest.mark.parametrize("policy", [EVEN, PollPolicy(jitter=0.0, wait=wait_fixed(3))])
@@ -233,6 +259,8 @@ def test_any_strategy_is_followed_but_reviews_are_slow(
 ) -> None:
     policy = attrs.evolve(EVEN, wait=wait_fixed(strategy))
     state = attrs.evolve(STATE, until=Until.DECIDED)
+    if answer is REVIEW:
+        answer = SessionResult(status=REVIEW)
 
     assert pending(state, answer, 0.0, policy).delay == delay
 

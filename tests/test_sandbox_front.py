@@ -2,6 +2,7 @@
 
 import gc
 import json
+import math
 import socket
 import ssl
 import time
@@ -381,7 +382,15 @@ def test_a_front_stands_before_one_server() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"faults": 1.5}, {"faults": -0.1}, {"most": -1}, {"retry_after": -1.0}, {"kinds": ["F0"]}],
+    [
+        {"faults": 1.5},
+        {"faults": -0.1},
+        {"most": -1},
+        {"retry_after": -1.0},
+        {"retry_after": math.nan},
+        {"faults": "x"},
+        {"kinds": ["F0"]},
+    ],
     ids=str,
 )
 def test_what_cannot_be_is_refused(wrong: dict[str, float]) -> None:

@@ -164,7 +164,7 @@ def test_a_server_runs_once() -> None:
 
 def test_a_server_that_cannot_start_says_so_and_leaves_nothing_behind() -> None:
     server = SandboxServer(
-        lambda: PlainServer("no_such_module:app"),
+        lambda: PlainServer("no_such_module:app", hang_up=lambda: None),
         host="127.0.0.1",
         port=0,
         public=False,

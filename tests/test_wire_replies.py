@@ -289,7 +289,20 @@ def test_a_token_is_found_in_each_known_form(body: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ["5", "null", "[]", "{}", '"a b"', '""', '"é"', '{"token": 5}', "ANY_CODE", "{", '"a\\u000a"'],
+    [
+        "5",
+        "null",
+        "[]",
+        "{}",
+        '"a b"',
+        '""',
+        '"é"',
+        '{"token": 5}',
+        "ANY_CODE",
+        "{",
+        '"a\\u000a"',
+        "ok",
+    ],
 )
 def test_what_is_no_token_is_not_taken_for_one(body: str) -> None:
     with pytest.raises(ResponseDecodeError):

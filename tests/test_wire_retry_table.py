@@ -378,6 +378,7 @@ async def succeeding(service: Crowd, calls: int) -> int:
 
 
 # What is counted here does not depend on the event loop, and takes a while.
+@pytest.mark.thorough
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
 @pytest.mark.parametrize(("status", "calls", "repeats"), [(503, 10_000, 36), (429, 1_000, 101)])
 async def test_a_service_that_is_down_is_asked_hardly_more_than_it_is_called(

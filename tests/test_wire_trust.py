@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -220,6 +221,31 @@ def careless(*, names: bool) -> ssl.SSLContext:
     if names:
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def old() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    with warnings.catch_warnings(action="ignore"):
+        context.minimum_version = ssl.TLSVersion.TLSv1_1
+    return context
+
+
+def talkative(folder: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.keylog_filename = str(folder / "keys")
+    return context
+
+
+def test_a_context_that_gives_its_keys_away_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="minimum_version"):
+        IdentomatClient("k", ssl_context=old())
+    with pytest.raises(ConfigurationError, match="keylog_filename = None"):
+        IdentomatClient("k", ssl_context=talkative(tmp_path))
+
+
+def test_a_proxy_sees_no_company_key_however_the_url_is_spelt() -> None:
+    with pytest.raises(ConfigurationError, match="must be https where a proxy"):
+        IdentomatClient("k", base_url="HTTP://127.0.0.1/", proxy="http://proxy.example:3128")
 
 
 @pytest.mark.parametrize("names", [True, False])

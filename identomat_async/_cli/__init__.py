@@ -1,6 +1,8 @@
 """The `identomat` command line: one file per command, put together in `_app`."""
 
 import sys
+from io import TextIOWrapper
+from typing import cast
 
 _EXTRAS = frozenset({"h11", "typer", "rich", "starlette", "uvicorn", "python_multipart"})
 _INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
@@ -8,6 +10,9 @@ _INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
 
 def main() -> None:
     """Run the command line; the process ends with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another alphabet is no reason to end in a traceback.
+        cast("TextIOWrapper", stream).reconfigure(errors="backslashreplace")
     try:
         # Imported here so that a missing extra ends in advice, not in a traceback.
         from identomat_async._cli._app import app  # noqa: PLC0415

@@ -1,6 +1,5 @@
 """The command `identomat journal`."""
 
-import json as json_format
 import sys
 import time
 from collections.abc import Iterator
@@ -11,9 +10,8 @@ from typing import Annotated
 import attrs
 import typer
 
-from identomat_async._cli._terminal import console_for
+from identomat_async._cli._terminal import console_for, put_json
 from identomat_async._polling._journal_overview import Overview, Unacked, overview
-from identomat_async.errors import JournalError
 
 _SHOWN = 20
 
@@ -29,13 +27,9 @@ def journal(
     The file is only read, and may be in use. Neither tokens nor references are shown.
     """
     now = time.time()
-    try:
-        found = overview(file, now)
-    except JournalError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+    found = overview(file, now)
     if json:
-        typer.echo(json_format.dumps(attrs.asdict(found)))
+        put_json(attrs.asdict(found))
         return
     console = console_for(sys.stdout)
     for line in lines(found, now):

@@ -6,12 +6,15 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from identomat_async._cli._terminal import console_for
 from identomat_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from identomat_async.sandbox import Life
 
 _SECRET = "IDENTOMAT_SECRET_KEY"  # noqa: S105  # the name of a variable
 _WARNING = (
@@ -51,6 +54,12 @@ def sandbox(
             help="up, down, down:silent, brownout:0.5, slow:2, flap:10, maintenance, key-revoked."
         ),
     ] = "up",
+    script: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A TOML file that tells how sessions go, in order."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same people and faults.")] = 0,
 ) -> None:
     """
@@ -60,18 +69,23 @@ def sandbox(
     `--mode` it fails as real services fail, by a seed, so that every run can be had again.
     """
     # The sandbox is an extra of its own, which other commands do without.
+    from identomat_async._cli._script_file import read_script  # noqa: PLC0415
     from identomat_async.sandbox import Front, Mode, Sandbox, random_life  # noqa: PLC0415
 
     secret, source = _secret(secret_file)
+    life: Life = partial(random_life, median=median, review=60.0)
     try:
         front = Front(faults=faults, seed=seed, kinds=kind or None, mode=Mode.of(mode))
+        play = None if script is None else read_script(script)
         local = Sandbox(
-            secret_key=secret, seed=seed, life=partial(random_life, median=median, review=60.0)
+            secret_key=secret, seed=seed, life=life if play is None else play.life(life)
         )
+        if play is not None:
+            play.plant(local)
         with local.serve(host=host, port=port, public=True, front=front) as server:
             # On this machine a client reaches it without TLS, if it asks for this machine.
-            url = server.base_url.replace("//0.0.0.0:", "//127.0.0.1:").replace("[::]", "[::1]")
-            _say(url, source, is_local=server.is_local)
+            url = _reached(server.base_url)
+            _say(url, _reached(server.sessions_url), source, is_local=server.is_local)
             _wait()
     except ConfigurationError as error:
         raise typer.BadParameter(str(error)) from None
@@ -89,7 +103,12 @@ def _secret(file: Path | None) -> tuple[str | None, str | None]:
     return secret, None if secret is None else f'"${_SECRET}"'
 
 
-def _say(base_url: str, source: str | None, *, is_local: bool) -> None:
+def _reached(url: str) -> str:
+    """Return where this machine finds what listens on all its addresses."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("[::]", "[::1]")
+
+
+def _say(base_url: str, sessions: str, source: str | None, *, is_local: bool) -> None:
     console = console_for(sys.stdout)
     console.print(f"export IDENTOMAT_BASE_URL={base_url}", soft_wrap=True)
     if source is not None:
@@ -97,6 +116,7 @@ def _say(base_url: str, source: str | None, *, is_local: bool) -> None:
     console.print("export IDENTOMAT_COMPANY_KEY=any-key-will-do")
     if not is_local:
         typer.echo(_WARNING, err=True)
+    typer.echo(f"All sessions, to see and to decide: {sessions}", err=True)
     typer.echo("Ctrl-C ends it.", err=True)
 
 

@@ -141,12 +141,13 @@ class Flags:
             f"{name}={'<hidden>' if name in _URLS else repr(value)}"
             for name, value in named(self).items()
         ]
-        return f"Flags({', '.join([*shown, f'extra={self.extra!r}'] if self.extra else shown)})"
+        extra = getattr(self, "extra", None)  # it may have been refused
+        return f"Flags({', '.join([*shown, f'extra={extra!r}'] if extra else shown)})"
 
 
 def named(flags: Flags) -> dict[str, object]:
     """Give the documented flags that are set, by name."""
-    values = {name: cast("object", getattr(flags, name)) for name in _ANNOTATIONS}
+    values = {name: cast("object", getattr(flags, name, None)) for name in _ANNOTATIONS}
     return {name: value for name, value in values.items() if value is not None}
 
 

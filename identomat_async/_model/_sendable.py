@@ -57,6 +57,11 @@ def _plain_members(members: Mapping[str, object], name: str, levels: int) -> dic
 
 def sound_text(value: str, name: str) -> str:
     """Give a text back if it can be written as UTF-8."""
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ConfigurationError(f"{name} holds half a character and cannot be written as UTF-8")
-    return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        return value
+    del value
+    raise ConfigurationError(f"{name} holds half a character and cannot be written as UTF-8")

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
@@ -32,6 +32,8 @@ from identomat_async.events import Role
 
 OnAccountError = Literal["pause", "raise"]
 
+# So many watches are taken on before other tasks get a turn.
+BATCH = 500
 # Seconds that a handler gets to accept what there is when `run` ends.
 GRACE = 5.0
 
@@ -125,6 +127,18 @@ class Core:
         else:
             self.desk.watch_all(watches, more=more)
             await checkpoint()
+
+    async def watch_each(self, watches: AsyncIterable[str | Watch]) -> None:
+        """Watch sessions as they come."""
+        taken = 0
+        async for watch in watches:
+            if self.ledger is not None:
+                await self.ledger.watch([watch])
+                continue
+            self.desk.watch_all([watch])
+            taken += 1
+            if not taken % BATCH:
+                await checkpoint()
 
     async def reconcile(self, watches: Sequence[str | Watch]) -> int:
         """Watch sessions that are not watched yet; return how many these are."""

@@ -78,7 +78,7 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
 
     @property
     def _key(self) -> tuple[object, ...]:
-        return (*self.table, self.review, self.floor, self.cap)
+        return (*self.table, self.review, self.floor, self.cap, self.fair_from)
 
     @property
     def table(self) -> tuple[tuple[float, float], ...]:

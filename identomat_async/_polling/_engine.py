@@ -212,6 +212,8 @@ class Engine:
 
     def _cut_off(self, now: float) -> None:
         for worker in self._busy:
+            if worker.began == math.inf:
+                continue  # it stands in line for the document
             if worker.began + self.source.timeout > now:
                 return
             worker.is_late = True
@@ -263,6 +265,7 @@ class Engine:
             entry, worker.entry = worker.entry, None
             if entry is not None:
                 error = too_slow() if worker.is_late else closed()
+                self.roster.ask(entry)  # it was put back
                 self.learner.learn(entry, error, worker.asked, elapsed=self.now() - worker.asked)
                 self.wake()
 
@@ -314,7 +317,7 @@ class Engine:
                 # It would end: the document is read at once, before other polls.
                 await self.gates.claim()
                 now = self.now()
-                if self._is_paused(entry, now):
+                if self._is_held_up(entry, now):
                     return
         except BaseException:
             # Cancelled: the session stays due. If all are, nobody is to be roused for it.
@@ -337,9 +340,9 @@ class Engine:
         self.wake()
         return again
 
-    def _is_paused(self, entry: Entry, now: float) -> bool:
-        # The service asked for a pause while this one stood in the queue.
-        if self.source.pause.until <= now - self.clock.offset:
+    def _is_held_up(self, entry: Entry, now: float) -> bool:
+        # While this one stood in the queue the service asked for a pause, or it was discarded.
+        if self.source.pause.until <= now - self.clock.offset and self.roster.has(entry):
             return False
         self.gates.give_back()
         self._put_back(entry)

@@ -83,10 +83,11 @@ class wait_learned(wait_density):  # noqa: N801 - named as tenacity names its st
             still_open = sorted(still_open + _sorted(durations.censored, name="censored"))
         decided = _sorted(durations, name="durations")
         if len(decided) < _ENOUGH:
-            table = wait_person(every=every, review=review, floor=floor, cap=cap).table
+            usual = wait_person(every=every, review=review, floor=floor, cap=cap)
+            table, fair_from = usual.table, usual.fair_from
         else:
-            table = tuple(_learned(decided, still_open, every))
-        super().__init__(table, review=review, floor=floor, cap=cap)
+            table, fair_from = tuple(_learned(decided, still_open, every)), math.inf
+        super().__init__(table, review=review, floor=floor, cap=cap, fair_from=fair_from)
 
 
 def _sorted(values: Iterable[Seconds], *, name: str) -> list[float]:

@@ -104,10 +104,12 @@ class Learner:
         self._judge_service(error, now + elapsed, elapsed)
         if not self.roster.has(entry):
             return False
+        if self.hub:
+            self._tell(entry, entry.state, answer, now, elapsed)
+            if not self.roster.has(entry):
+                return False  # an observer has discarded it
         before = entry.state
         then = step(before, answer, policy=self.policy, now=now, load=self.load)
-        if self.hub:
-            self._tell(entry, before, answer, now, elapsed)
         if isinstance(then, Pending) and then.unsound:
             self._tell_unsound(entry)
         if isinstance(answer, SessionStatus) and _ends_something(entry, then, answer, now):

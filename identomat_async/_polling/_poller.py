@@ -16,22 +16,20 @@ from tenacity.wait import wait_base
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Deadline, Seconds, seconds
 from identomat_async._model._result import SessionResult
-from identomat_async._polling._core import GRACE, Core, OnAccountError
+from identomat_async._polling._core import BATCH, GRACE, Core, OnAccountError
 from identomat_async._polling._courier import Handler
 from identomat_async._polling._desk import Terms
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._journal import Journal
+from identomat_async._polling._many import checked_many, each_of, unique_tokens
 from identomat_async._polling._outcomes import Outcome, Until, Watch
 from identomat_async._polling._person import wait_person
 from identomat_async._polling._source import HasSource
 from identomat_async._polling._step import PollPolicy
-from identomat_async._polling._streams import each_of, unique
 from identomat_async._polling._tally import PollerStats
+from identomat_async._polling._view import WatchedSession, seen
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Observer
-
-# So many watches are taken on before other tasks get a turn.
-_BATCH = 500
 
 
 class ResultPoller:
@@ -199,14 +197,14 @@ class ResultPoller:
             ClientClosedError: The poller is closed.
         """
         self._core.check()
+        checked_many(watches, of="tokens and watches")
         if isinstance(watches, AsyncIterable):
             async with aclosing(each_of(watches)) as each:
-                async for watch in each:
-                    await self._core.watch([watch])
+                await self._core.watch_each(each)
             return
         remaining = iter(watches)
         try:
-            while batch := list(islice(remaining, _BATCH)):
+            while batch := list(islice(remaining, BATCH)):
                 await self._core.watch(batch, more=length_hint(remaining))
         finally:
             self._core.desk.expect(0)
@@ -229,8 +227,9 @@ class ResultPoller:
             ClientClosedError: The poller is closed.
         """
         self._core.check()
+        checked_many(watches, of="tokens and watches")
         remaining, added = iter(watches), 0
-        while batch := list(islice(remaining, _BATCH)):
+        while batch := list(islice(remaining, BATCH)):
             added += await self._core.reconcile(batch)
         return added
 
@@ -281,6 +280,7 @@ class ResultPoller:
         # One frame and no timer: a hundred thousand tasks may stand here.
         self._core.check()
         waiter = await self._core.join(token, deadline=deadline, until=until)
+        del token  # or whoever is cancelled here would show it
         try:
             while not waiter.is_over:
                 await self._core.waits.over(waiter)
@@ -313,7 +313,7 @@ class ResultPoller:
             ClientClosedError: The poller is closed.
         """
         self._core.check()
-        named = await unique(tokens)
+        named = await unique_tokens(tokens)
         self._core.check()  # it may have been closed while they came
         return await self._core.wait_all(named, deadline=deadline, until=until)
 
@@ -385,3 +385,8 @@ class ResultPoller:
     def stats(self) -> PollerStats:
         """Return how the poller stands."""
         return self._core.stats()
+
+    def session(self, token: str) -> WatchedSession | None:
+        """Return how one session stands here, None if it is neither watched nor awaited."""
+        entry = self._core.engine.roster.live.get(token)
+        return None if entry is None else seen(entry, self._core.engine.now())

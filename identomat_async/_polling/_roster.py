@@ -19,7 +19,7 @@ class Roster:
     Every session by its token, on an agenda, and counted in the demand.
 
     *held* are those that are due and held back for a slow consumer; *in_review* is called
-    with the state of a session that an operator has begun to decide.
+    with the state of a session when that says since when an operator is deciding.
     """
 
     live: dict[str, Entry] = attrs.field(factory=dict)
@@ -46,12 +46,12 @@ class Roster:
     def know(self, entry: Entry, state: PollState) -> None:
         """Take in what is known of a session that is looked at."""
         in_review, was_in_review = state.status is MANUAL_CHECK, entry.state.status is MANUAL_CHECK
+        if state.reviewed != entry.state.reviewed:
+            self.in_review(state)
         entry.state = state
         if in_review is not was_in_review:
             self.demand.remove(state.begun, in_review=was_in_review)
             self.demand.add(state.begun, in_review=in_review)
-            if in_review:
-                self.in_review(state)
 
     def put(self, entry: Entry, due: float) -> None:
         """Have a session looked at next at *due*, unless a look at it is under way."""
@@ -60,6 +60,11 @@ class Roster:
         if entry.place is not ASKED:
             entry.due = due
             self.agenda.put(entry, due)
+
+    def ask(self, entry: Entry) -> None:
+        """Note that a look at a session is under way, wherever it stands."""
+        self.agenda.remove(entry)
+        entry.place = ASKED
 
     def drop(self, entry: Entry) -> None:
         """Look at a session no more."""

@@ -65,7 +65,7 @@ class PollState:
         until: What ends the watch.
         reference: What the application calls it.
         review: Seconds that an operator may take; infinity for ever.
-        reviewed: When MANUAL_CHECK was first seen, None if it was not.
+        reviewed: When a document first said MANUAL_CHECK, None if none did.
         status: The status last seen.
         polls: How often the session was looked at.
         fresh: Whether the next look must read the whole document on a new connection.

@@ -166,10 +166,12 @@ def step(
     status = answer if isinstance(answer, SessionStatus) else answer.status
     if ends(status, state.until):
         if isinstance(answer, SessionResult):
-            return settled(_answered(state, status, now), answer, now)
+            return settled(_answered(state, answer, now), answer, now)
         return confirming(state, status, now)
-    known = _answered(state, status, now)
-    if not is_over(known.ends_at, now):
+    known = _answered(state, answer, now)
+    # A review changes how often the session is looked at, and until when.
+    is_rumour = status is MANUAL_CHECK and known.reviewed is None
+    if not is_rumour and not is_over(known.ends_at, now):
         return _pending(known, status, policy, now, load)
     if isinstance(answer, SessionResult):
         return deadline_passed(known, now)
@@ -241,9 +243,12 @@ def _facts(state: PollState, now: float) -> _Facts:
 
 
 def _answered(
-    state: PollState, status: SessionStatus, now: float, *, fresh: bool = False
+    state: PollState, answer: SessionStatus | SessionResult, now: float, *, fresh: bool = False
 ) -> PollState:
-    is_first_review = status is MANUAL_CHECK and state.reviewed is None
+    status, is_first_review = answer, False
+    if isinstance(status, SessionResult):
+        status = status.status
+        is_first_review = status is MANUAL_CHECK and state.reviewed is None
     # Spelled out, since this runs at every look and `attrs.evolve` takes five times as long.
     return PollState(
         token=state.token,
@@ -327,8 +332,10 @@ def _is_given_up(state: PollState, policy: PollPolicy, now: float) -> bool:
 def _unanswered(
     state: PollState, error: IdentomatError, policy: PollPolicy, now: float, load: Load
 ) -> Step:
-    # While nobody answers, a verdict may be there that only cannot be read.
-    if _is_given_up(state, policy, now):
+    # While nobody answers, a verdict may be there that only cannot be read. What is wrong
+    # with the account ends no watch.
+    is_ours = isinstance(error, AuthenticationError | SignatureError)
+    if not is_ours and _is_given_up(state, policy, now):
         return PollFailed(**_facts(state, now))
     return _pending(state, error, policy, now, load)
 
@@ -363,8 +370,9 @@ def _scheduled(
     now: float,
     load: Load,
 ) -> float | None:
-    # A MANUAL_CHECK that is itself the end, and that could not be read yet, is no review.
-    in_review = state.status is MANUAL_CHECK and state.until is DECIDED
+    # A MANUAL_CHECK that could not be read yet is no review, nor one that is itself the end.
+    is_under_review = state.status is MANUAL_CHECK and state.reviewed is not None
+    in_review = is_under_review and state.until is DECIDED
     if isinstance(policy.wait, wait_density):
         return policy.wait.gap(
             now - state.begun,

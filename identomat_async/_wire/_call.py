@@ -2,6 +2,7 @@
 
 import hmac
 import math
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -19,6 +20,7 @@ from identomat_async._home import Home
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._pause import JITTER, Pause
+from identomat_async._wire._bare import bare, without_frames
 from identomat_async._wire._documents import result_of, status_in
 from identomat_async._wire._exchange import exchange
 from identomat_async._wire._files import Sink
@@ -161,10 +163,13 @@ class Caller:
         except IdentomatError as error:
             self.pause.heed(asked_wait(error))
             failure = error
+        except anyio.get_cancelled_exc_class() as error:
+            without_frames(error)
+            raise
         finally:
             self._looks -= 1
             self._tell_settled()
-        raise _bare(failure, RESULT, attempts=1, since=started)
+        raise bare(failure, RESULT, attempts=1, since=started)
 
     async def call(self, call: Call[T], *, deadline: Deadline | None = None) -> T:
         """
@@ -180,14 +185,18 @@ class Caller:
         self.check_usable()
         attempts = _Attempts(self, call, self.span(deadline, call.operation))
         failure: IdentomatError | None = None
+        handled = sys.exception()
         with self._until_closed(attempts.span):
             try:
                 return await attempts.run()
             except IdentomatError as error:
                 failure = error
+            except anyio.get_cancelled_exc_class() as error:
+                without_frames(error, until=handled)
+                raise
         failure = failure or attempts.cut_off()
         failure.maybe_applied |= attempts.may_have_worked
-        raise _bare(failure, call.operation, attempts=attempts.count, since=attempts.started)
+        raise bare(failure, call.operation, attempts=attempts.count, since=attempts.started)
 
     def span(self, deadline: Deadline | None, operation: Operation) -> float:
         """
@@ -286,16 +295,6 @@ class Caller:
 
 def _closed() -> ClientClosedError:
     return ClientClosedError("the client was closed while the call was under way")
-
-
-def _bare(
-    error: IdentomatError, operation: Operation, *, attempts: int, since: float
-) -> IdentomatError:
-    # Without its traceback: the frames in it hold what was sent and received.
-    error.operation = operation.name
-    error.attempts = attempts
-    error.elapsed = anyio.current_time() - since
-    return error.with_traceback(None)
 
 
 class _Attempts(Generic[T]):

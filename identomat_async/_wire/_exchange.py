@@ -27,11 +27,12 @@ from identomat_async.errors import (
 
 MOST_HEADERS: Final = 200
 # At level DEBUG they say what came, unless somebody follows the progress and wipes it out.
-_LOGGERS: Final = tuple(
-    logging.getLogger(f"{library}.{part}")
-    for library in ("httpcore", "httpcore2")
-    for part in ("connection", "http11", "proxy", "socks")
-)
+_LOGGERS: Final = {
+    name: tuple(
+        logging.getLogger(f"{below}.{part}") for part in ("connection", "http11", "proxy", "socks")
+    )
+    for name, below in {"httpx": "httpcore", "httpx2": "httpcore2"}.items()
+}
 # A medium may begin slowly, but then it has to come: bytes per second, on average from its
 # first byte on.
 _SLOW_START: Final = 10.0
@@ -72,7 +73,7 @@ async def exchange(
         IdentomatError: It is no success; see `check`.
     """
     extensions: dict[str, object] = {"timeout": _steps(timeout), FRESH: fresh, PAUSE: pause}
-    if progress is None and _is_overheard():
+    if progress is None and _is_overheard(library):
         progress = Progress()
     if progress is not None:
         progress.is_sent = True
@@ -90,8 +91,8 @@ async def exchange(
     raise failure
 
 
-def _is_overheard() -> bool:
-    for logger in _LOGGERS:  # noqa: SIM110 - at every look, where `any` costs thrice as much
+def _is_overheard(library: Library) -> bool:
+    for logger in _LOGGERS[library.name]:  # noqa: SIM110 - at every look, where `any` costs thrice as much
         if logger.isEnabledFor(logging.DEBUG):
             return True
     return False
@@ -127,7 +128,8 @@ async def _read(
         raise
     finally:
         await stream.aclose()
-        await unwind(chunks)
+        if chunks is not stream:  # it is that of a transport that is not ours
+            await unwind(chunks)
     return reply
 
 

@@ -20,7 +20,9 @@ JSON_CAP = 4 * 1024 * 1024
 MEDIA_CAP = 64 * 1024 * 1024
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,512}", re.ASCII)
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", re.ASCII)
+# The last label of a name is no number: that would be an address, and is read as one.
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\.?$){_LABEL}\.?", re.ASCII)
 _METHOD = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*/?", re.ASCII)
 
 # One for all, since `json.dumps` makes another each time.
@@ -88,7 +90,8 @@ def other_operation(method: str) -> Operation:
     return Operation(name="call", path=f"{method.rstrip('/')}/", repeatable=False)
 
 
-@attrs.frozen(kw_only=True)
+# Not frozen: one is made at every look, and that would take twice as long.
+@attrs.define(kw_only=True)
 class WireRequest:
     """A request, ready to be sent. Its repr shows nothing that is secret."""
 
@@ -112,6 +115,7 @@ class Endpoint:
     secret_key: Secret | None = None
     base_url: str = attrs.field(default=DEFAULT_BASE_URL)
     encoding: Encoding = "json"
+    _asking: Secret = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         _check_key(self.company_key, name="company_key")
@@ -124,6 +128,9 @@ class Endpoint:
                 'with a secret_key requests are signed, and only encoding="json" is '
                 "defined for signed requests: leave encoding out"
             )
+        # The question for a result, up to the token.
+        asked = to_json({"company_key": self.company_key.reveal(), "session_token": ""})
+        object.__setattr__(self, "_asking", Secret(asked.decode().removesuffix('"}')))
 
     @property
     def is_signed(self) -> bool:
@@ -139,9 +146,8 @@ class Endpoint:
         """Build the request for the result of *token*, which has been checked: quickly."""
         if self.encoding != "json" or self.secret_key is not None:
             return self.request(RESULT, {"session_token": token})
-        # Nothing in a token has to be escaped, nor in a key but a quote or a backslash.
-        key = to_json(self.company_key.reveal())
-        body = b'{"company_key":%b,"session_token":"%b"}' % (key, token.encode())
+        # Nothing in a token has to be escaped.
+        body = f'{self._asking.reveal()}{token}"}}'.encode()
         return _post(self.base_url + RESULT.path, "application/json", body)
 
     def request(self, operation: Operation, params: Mapping[str, object]) -> WireRequest:
@@ -234,26 +240,45 @@ def checked_base_url(url: str, *, name: str = "base_url") -> str:
             credentials, a query or a fragment, or no host.
     """
     checked_text(url, name=name)
-    scheme, host = _scheme_and_host(url)
     if "@" in url or "?" in url or "#" in url:
         raise ConfigurationError(f"{name} must have no user, password, query or fragment")
-    if not host or not _HOST.fullmatch(host) or scheme not in {"https", "http"}:
+    scheme, host, origin = _parts(url)
+    if not _is_host(host) or scheme not in {"https", "http"}:
         raise ConfigurationError(f"{name} must be a URL that begins with https:// and names a host")
+    path = urlsplit(url).path
+    if {".", ".."} & set(path.split("/")):
+        raise ConfigurationError(f"{name} must name its path without . and ..")
     if scheme == "http" and not is_loopback(host):
         raise ConfigurationError(
             f"{name} must be https: http would send the company key in the clear, and is "
             "accepted for this machine only (localhost, 127.0.0.1, [::1])"
         )
-    return f"{url.rstrip('/')}/"
+    return f"{origin}{path.rstrip('/')}/"
 
 
-def _scheme_and_host(url: str) -> tuple[str, str | None]:
+def _parts(url: str) -> tuple[str, str, str]:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # reading it checks it
+        host, port = parts.hostname or "", parts.port
     except ValueError:
-        return "", None
-    return parts.scheme, parts.hostname
+        return "", "", ""
+    shown = f"[{host}]" if ":" in host else host
+    shown = shown if port is None else f"{shown}:{port}"
+    # What is left over of it was understood by nobody.
+    host = host if shown == parts.netloc.lower() else ""
+    return parts.scheme, host, f"{parts.scheme}://{shown}"
+
+
+def _is_host(host: str) -> bool:
+    return _is_address(host) or _NAME.fullmatch(host) is not None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

@@ -39,6 +39,7 @@ _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?", re.ASCII)
 _QUOTA = re.compile(rb'\s*"[^"]{0,64}"((?:\s*;\s*[a-z]{1,8}=(?:[0-9]{1,10}|:[^:]{0,64}:))+)\s*')
 _PARAMETER = re.compile(rb";\s*([rt])=([0-9]+)")
 _LONGEST_DATE = 64
+_LEAST_BARE = 16
 _LONGEST_HINT = 256
 # With these JSON, web pages and the blanks before them begin, and no image or video.
 PAGE_MARKS = frozenset(bytes([mark]) for mark in b'{["<-0123456789ntf \t\r\n\xef')
@@ -49,7 +50,8 @@ _KEPT = (b"hit", b"stale", b"updating", b"revalidated")
 _TOKEN_MEMBERS = ("session_token", "sessionToken", "sessionId", "token")
 
 
-@attrs.frozen(kw_only=True)
+# Not frozen: one is made at every look, and that would take twice as long.
+@attrs.define(kw_only=True)
 class Reply:
     """
     A reply as it was received.
@@ -188,7 +190,8 @@ def decode_token(body: bytes) -> str:
     """
     value = json_or_error(body)
     if isinstance(value, ResponseDecodeError):
-        value = body.strip().decode("ascii", errors="replace")
+        text = body.strip().decode("ascii", errors="replace")
+        value = text if len(text) >= _LEAST_BARE else None  # or "ok" would be one
     if isinstance(value, dict):
         members = cast("dict[str, object]", value)
         value = next((members[name] for name in _TOKEN_MEMBERS if name in members), None)

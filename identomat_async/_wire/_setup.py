@@ -5,6 +5,7 @@ import ssl
 import warnings
 from collections.abc import Callable, Iterable
 from typing import TypedDict, cast
+from urllib.parse import urlsplit
 
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Seconds, seconds
@@ -161,7 +162,7 @@ def _lanes(library: Library, make: Callable[[], Transport], limit: int) -> LaneT
 def _lane_maker(
     library: Library, ssl_context: object, proxy: Proxy | None, endpoint: Endpoint
 ) -> Callable[[], Transport]:
-    is_plain = endpoint.base_url.startswith("http://")
+    is_plain = urlsplit(endpoint.base_url).scheme == "http"
     if is_plain and proxy is not None and not proxy.is_here:
         raise ConfigurationError(
             "base_url must be https where a proxy is used: http would show it the company key"

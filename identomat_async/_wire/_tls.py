@@ -2,6 +2,7 @@
 
 import ssl
 from functools import lru_cache
+from typing import cast
 
 import certifi  # comes with httpx
 
@@ -31,10 +32,19 @@ def checked_ssl_context(given: object, *, is_here: bool) -> ssl.SSLContext:
     """
     if not isinstance(given, ssl.SSLContext):
         raise ConfigurationError("ssl_context must be an ssl.SSLContext or None")
-    if not is_here and (given.verify_mode is not ssl.CERT_REQUIRED or not given.check_hostname):
+    if is_here:
+        return given
+    if given.verify_mode is not ssl.CERT_REQUIRED or not given.check_hostname:
         raise ConfigurationError(
             "ssl_context must require a certificate and check the name in it "
             "(verify_mode=ssl.CERT_REQUIRED, check_hostname=True); to trust one certificate, "
             "load it with load_verify_locations"
+        )
+    if given.minimum_version < ssl.TLSVersion.TLSv1_2:
+        raise ConfigurationError("ssl_context must have a minimum_version of TLSv1_2 or TLSv1_3")
+    if cast("str | None", given.keylog_filename) is not None:
+        raise ConfigurationError(
+            "ssl_context writes the keys of every connection to a file, as SSLKEYLOGFILE in the "
+            "environment has it do: set ssl_context.keylog_filename = None"
         )
     return given

@@ -181,7 +181,6 @@ class _Body:
         return content
 
 
-@lru_cache(maxsize=2)
 def library(name: Engine) -> Library:
     """
     Return the library of that name, imported once.
@@ -189,12 +188,15 @@ def library(name: Engine) -> Library:
     Raises:
         ConfigurationError: There is no such engine, or it is not installed.
     """
-    return Library(name)
-
-
-def _imported(name: str) -> ModuleType:
     if name not in ENGINES:
         raise ConfigurationError('engine must be "httpx" or "httpx2"')
+    return _kept(name)
+
+
+_kept = lru_cache(maxsize=2)(Library)
+
+
+def _imported(name: Engine) -> ModuleType:
     # With itself httpx imports its command line if rich and click are there: 90 modules
     # that a library has no use for. Left out here; whoever imports it later gets it.
     command_line = f"{name}._main"

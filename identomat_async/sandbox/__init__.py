@@ -19,7 +19,7 @@ from identomat_async.sandbox._front_log import Exchange
 from identomat_async.sandbox._front_mode import Mode
 from identomat_async.sandbox._script import Life, Script, ScriptStep, random_life
 from identomat_async.sandbox._server import SandboxServer
-from identomat_async.sandbox._service import Truth
+from identomat_async.sandbox._truth import Truth
 
 __all__ = [
     "ELSEWHERE",

@@ -1,7 +1,7 @@
 """The sandbox's HTTP: which path is what, who may call, and what an answer looks like."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import attrs
 from starlette.requests import ClientDisconnect, Request
@@ -148,8 +148,14 @@ class Endpoint:
         )(scope, receive, send)
 
 
-def build_app(desk: Desk) -> Router:
-    """Lay out the paths, each with and without its last slash; nothing redirects."""
+def build_app(desk: Desk, *, pages: Iterable[Route] = ()) -> Router:
+    """
+    Lay out the paths, each with and without its last slash; nothing redirects.
+
+    Args:
+        desk: What answers the calls.
+        pages: The paths that are for browsers.
+    """
     # The method that is polled comes first, since routes are tried in order.
     operations = sorted(_METHODS, key=lambda operation: operation != "result")
     routes = [
@@ -157,7 +163,7 @@ def build_app(desk: Desk) -> Router:
         for slash in ("/", "")
         for operation in operations
     ]
-    return Router(routes, redirect_slashes=False, default=Endpoint(desk, "unknown"))
+    return Router([*routes, *pages], redirect_slashes=False, default=Endpoint(desk, "unknown"))
 
 
 def _begin(service: Service, sent: Mapping[str, object]) -> Answer:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from identomat_async.sandbox._people import Invented
 from identomat_async.sandbox._script import CAPTURED
 from identomat_async.sandbox._setup import Setup, items
+from identomat_async.sandbox._visit import NOBODY, Given, Visit
 
 # Which of a person's dice decides what.
 _TYPE, _SIMILAR, _MISMATCH, _LOCAL, _REASON, _SCREENED, _ISSUED, _ANSWER = range(8)
@@ -26,6 +27,7 @@ def result_document(
     *,
     reviewed: bool,
     screening_id: str | None,
+    visit: Visit = NOBODY,
 ) -> dict[str, object]:
     """
     Write the result document of a session.
@@ -36,6 +38,7 @@ def result_document(
         person: Whose session it is.
         reviewed: Whether an operator has looked at it.
         screening_id: The id under which a screening match is listed, None if none is.
+        visit: What a person has done on the page, which counts more than what is invented.
     """
     if status.lower() not in CAPTURED:
         return _empty(status)
@@ -44,13 +47,13 @@ def result_document(
         "similarity": _similarity(status, person) if setup.asks_face else 0,
         "document_type": document_type(setup, person),
         "generalDocuments": [_general(kind, person) for kind in setup.general_document_types],
-        "reject_reason": _reason(status, setup, person),
+        "reject_reason": _reason(status, setup, person, visit),
         "result_comment": "checked by hand" if reviewed and status != "manual_check" else "",
         "name": person.name.upper() if setup.asks_document else "",
         "face_images": 1 if setup.asks_face else 0,
         "person": _person(setup, person),
     }
-    return document | _cards(setup, person) | _extras(setup, person, screening_id)
+    return document | _cards(setup, person) | _extras(setup, person, screening_id, visit)
 
 
 def is_screened(person: Invented, share: float) -> bool:
@@ -106,7 +109,9 @@ def _similarity(status: str, person: Invented) -> float:
     return round((0.55 if status == "rejected" else 0.9) + drawn, 16)
 
 
-def _reason(status: str, setup: Setup, person: Invented) -> dict[str, str] | None:
+def _reason(status: str, setup: Setup, person: Invented, visit: Visit) -> dict[str, str] | None:
+    if status == "rejected" and visit.reason is not None:
+        return {"value": visit.reason.value, "description": visit.reason.description}
     if status == "rejected":
         return {"value": "face_mismatch" if setup.asks_face else "", "description": ""}
     # Both ways of saying "no reason" are met with.
@@ -118,9 +123,9 @@ def _person(setup: Setup, person: Invented) -> dict[str, object]:
     if setup.general_document_types:
         found.setdefault("address", person.address)
     if setup.asks_for("email"):
-        found["email"] = f"{person.first_name}.{person.personal_number}@example.org".lower()
+        found["email"] = person.email
     if setup.asks_for("phone_number"):
-        found["phone"] = f"+1000{person.personal_number[:7]}"
+        found["phone"] = person.phone
     return found
 
 
@@ -217,7 +222,9 @@ def _general(kind: str, person: Invented) -> dict[str, object]:
     }
 
 
-def _extras(setup: Setup, person: Invented, screening_id: str | None) -> dict[str, object]:
+def _extras(
+    setup: Setup, person: Invented, screening_id: str | None, visit: Visit
+) -> dict[str, object]:
     extras: dict[str, object] = {
         "technicalDetails": {
             "remoteAddress": "192.0.2.7",
@@ -228,16 +235,30 @@ def _extras(setup: Setup, person: Invented, screening_id: str | None) -> dict[st
     if setup.config_id is not None:
         extras["configId"] = setup.config_id
     if setup.questionnaires:
-        extras["questionnaires"] = [_answered(step, person) for step in setup.questionnaires]
+        extras["questionnaires"] = [
+            _answered(step, person, visit.answers.get(number))
+            for number, step in enumerate(setup.questionnaires)
+        ]
     if screening_id is not None:
         match = {"score": 91.5, "name": f"{person.first_name} Exemplar", "personId": screening_id}
         extras["screeningMatches"] = [match | {"reviewStatus": "pending"}]
     return extras
 
 
-def _answered(step: Mapping[str, object], person: Invented) -> dict[str, object]:
+def _answered(
+    step: Mapping[str, object], person: Invented, given: Mapping[int, Given] | None
+) -> dict[str, object]:
     questions = items(step.get("questions"))
-    return {"key": step.get("key"), "questions": [_answer(asked, person) for asked in questions]}
+    if given is None:
+        answers = [_answer(asked, person) for asked in questions]
+    else:
+        answers = [_given(asked, given.get(number)) for number, asked in enumerate(questions)]
+    return {"key": step.get("key"), "questions": answers}
+
+
+def _given(asked: Mapping[str, object], answer: Given | None) -> dict[str, object]:
+    entry: dict[str, object] = {"key": asked.get("key")}
+    return entry if answer is None else entry | {"answer": answer}
 
 
 def _answer(asked: Mapping[str, object], person: Invented) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """The front of a sandbox: what goes wrong on the way, as its users see it."""
 
+import math
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -56,10 +57,12 @@ class Front:
         retry_after: float = 1.0,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        if not 0 <= faults <= 1:
+        if not (_is_number(faults) and 0 <= faults <= 1):
             raise ConfigurationError("faults is a share, between 0 and 1")
-        if retry_after < 0 or (most is not None and most < 0):
-            raise ConfigurationError("retry_after and most cannot be negative")
+        if not (_is_number(retry_after) and 0 <= retry_after < math.inf):
+            raise ConfigurationError("retry_after is a number of seconds, 0 or more")
+        if most is not None and not (_is_number(most) and most >= 0):
+            raise ConfigurationError("most is a number, 0 or more, or None")
         self.faults = faults
         self.seed = seed
         self.kinds = PASSING if kinds is None else faults_named(kinds)
@@ -150,6 +153,10 @@ class Front:
 
     def _age(self) -> float:
         return time.monotonic() - self._since
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _nobody() -> None:

@@ -108,6 +108,8 @@ class Mode:
         if kind == "down":
             return cls.down(figure or "refuse")  # type: ignore[arg-type] # it is checked there
         if kind in {"up", "maintenance", "key_revoked"}:
+            if figure:
+                raise ConfigurationError(f"{kind} takes no figure")
             return cls(kind)
         make = {"brownout": cls.brownout, "slow": cls.slow, "flap": cls.flap}[kind]
         try:

@@ -6,6 +6,7 @@ from http import HTTPStatus
 import h11
 
 from identomat_async.sandbox._asgi import ROOT, Call
+from identomat_async.sandbox._pages import Request
 
 _PIECE = 65536
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -19,7 +20,7 @@ class Requests:
         self._writer = writer
         self._left = b""
 
-    async def next(self) -> Call | None:
+    async def next(self) -> Request | None:
         """
         Return the next request, whole; None when the other side has gone.
 
@@ -43,7 +44,7 @@ class Requests:
                 # The end of the message: the only other event of a client that speaks.
                 assert request is not None  # noqa: S101  # for types
                 self._left = parser.trailing_data[0]
-                return call_of(request, bytes(body))
+                return _read(request, bytes(body))
 
     async def _more(self, parser: h11.Connection) -> bool:
         if parser.they_are_waiting_for_100_continue:
@@ -56,20 +57,31 @@ class Requests:
         return bool(data)
 
 
-def call_of(request: h11.Request, body: bytes) -> Call:
+def call_of(request: Request) -> Call:
     """Return a request as the service takes it."""
-    headers = {name: value.decode("latin-1") for name, value in request.headers}
-    path, _, query = request.target.partition(b"?")
     return Call(
-        operation=operation_of(path.decode("latin-1")),
-        method=request.method.decode(),
-        query=query,
-        content_type=headers.get(b"content-type", ""),
-        authorization=headers.get(b"authorization", ""),
-        body=body,
+        operation=operation_of(request.path),
+        method=request.method,
+        query=request.query,
+        content_type=request.headers.get("content-type", ""),
+        authorization=request.headers.get("authorization", ""),
+        body=request.body,
     )
 
 
 def operation_of(path: str) -> str:
     """Return which method a path means; something that is no method for any other path."""
     return path.removeprefix(ROOT).removesuffix("/") if path.startswith(ROOT) else "unknown"
+
+
+def _read(request: h11.Request, body: bytes) -> Request:
+    path, _, query = request.target.partition(b"?")
+    return Request(
+        method=request.method.decode(),
+        path=path.decode("latin-1"),
+        query=query,
+        headers={
+            name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers
+        },
+        body=body,
+    )

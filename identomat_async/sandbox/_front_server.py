@@ -11,6 +11,7 @@ from identomat_async.sandbox._faults_desk import FaultDesk
 from identomat_async.sandbox._front import Front
 from identomat_async.sandbox._front_door import Door
 from identomat_async.sandbox._front_talk import Talk, linger_not
+from identomat_async.sandbox._pages import Pages
 
 
 class FrontServer:
@@ -20,9 +21,11 @@ class FrontServer:
     Args:
         desk: What answers.
         front: What goes wrong.
+        pages: What answers browsers.
     """
 
-    def __init__(self, desk: Desk, front: Front) -> None:
+    def __init__(self, desk: Desk, front: Front, pages: Pages) -> None:
+        self._pages = pages
         self._desk = FaultDesk(desk=desk, seed=front.seed, retry_after=front.retry_after)
         self._front = front
         front.listen(self._wake)
@@ -82,7 +85,7 @@ class FrontServer:
         await self._loop.connect_accepted_socket(
             lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), connected), connection
         )
-        await Talk(self._desk, self._front, *both[0]).hold()
+        await Talk(self._desk, self._front, self._pages, *both[0]).hold()
 
     async def _cut_off(self) -> None:
         lines = dict(self._lines)

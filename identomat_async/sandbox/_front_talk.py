@@ -25,7 +25,9 @@ from identomat_async.sandbox._faults_steps import (
 from identomat_async.sandbox._front import Front
 from identomat_async.sandbox._front_log import Exchange
 from identomat_async.sandbox._front_mode import Mode
-from identomat_async.sandbox._front_request import Requests
+from identomat_async.sandbox._front_pages import show
+from identomat_async.sandbox._front_request import Requests, call_of
+from identomat_async.sandbox._pages import Pages
 
 # What a connection that is lost in whatever way ends with; TLS errors are among them.
 _LOST = (OSError, h11.RemoteProtocolError)
@@ -38,6 +40,7 @@ class Talk:
     Args:
         desk: What answers.
         front: What goes wrong.
+        pages: What answers browsers, for whom nothing goes wrong while they get through.
         reader: What the other side says.
         writer: What is said to it.
     """
@@ -46,10 +49,12 @@ class Talk:
         self,
         desk: FaultDesk,
         front: Front,
+        pages: Pages,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
         self._writer = writer
+        self._pages = pages
         self._desk = desk
         self._front = front
         self._reader = reader
@@ -77,11 +82,13 @@ class Talk:
         if self._front.ssl_context is not None:
             await self._writer.start_tls(self._front.ssl_context)
         requests = Requests(self._reader, self._writer)
-        while (call := await requests.next()) is not None and not self._is_doomed:
+        while (request := await requests.next()) is not None and not self._is_doomed:
             if self._front.mode_now.is_mute:
                 await self._say_nothing()
                 return
-            if not await self._follow(self._steps(call)):
+            if request.path in self._pages.paths:
+                await show(self._pages, request, self._reader, self._writer)
+            elif not await self._follow(self._steps(call_of(request))):
                 return
 
     async def _say_nothing(self) -> None:

@@ -1,6 +1,7 @@
-"""How a port of this machine is opened."""
+"""How a port of this machine is opened, and which names lead to none but this machine."""
 
 import socket
+from ipaddress import ip_address
 from typing import TypeAlias
 
 from identomat_async.errors import ConfigurationError
@@ -28,3 +29,13 @@ def listen_on(address: Address) -> socket.socket:
     # asyncio turns Nagle's algorithm off only for sockets that say they are TCP, which
     # create_server does not; with it every answer would wait 40 ms for an ACK.
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listener.detach())
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a name or an address is that of this machine to itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -54,6 +54,16 @@ class Invented:
         return f"{self.street_number} Sample Street, 00001 Sampletown, Utopia"
 
     @property
+    def email(self) -> str:
+        """An address at which nobody reads."""
+        return f"{self.first_name}.{self.personal_number}@example.org".lower()
+
+    @property
+    def phone(self) -> str:
+        """A number that nobody has."""
+        return f"+1000{self.personal_number[:7]}"
+
+    @property
     def mrz(self) -> str:
         """The three lines of an identity card, without valid check digits."""
         year, month, day = self.birth

@@ -13,12 +13,16 @@ from identomat_async.sandbox._faults_desk import FaultDesk
 from identomat_async.sandbox._faults_here import Weather
 from identomat_async.sandbox._front import Front
 from identomat_async.sandbox._front_server import FrontServer
+from identomat_async.sandbox._listening import is_loopback
+from identomat_async.sandbox._pages import Pages
+from identomat_async.sandbox._pages_asgi import page_routes
 from identomat_async.sandbox._refusal import Refusal
 from identomat_async.sandbox._script import Life, Script, random_life
 from identomat_async.sandbox._server import PlainServer, SandboxServer
-from identomat_async.sandbox._service import Service, Truth, loop_time
+from identomat_async.sandbox._service import Service, loop_time
 from identomat_async.sandbox._setup import read_setup
 from identomat_async.sandbox._transport import InProcessTransport
+from identomat_async.sandbox._truth import Truth
 
 
 class Scripted:
@@ -131,7 +135,7 @@ class Sandbox:
                 unauthorized=unauthorized_status,
             ),
         )
-        self.app: ASGIApp = build_app(self._desk)
+        self.app: ASGIApp = build_app(self._desk, pages=page_routes(Pages(self._service)))
         self._weather = Weather(self.now)
 
     def __repr__(self) -> str:
@@ -219,6 +223,11 @@ class Sandbox:
         """
         Serve over real sockets, from a thread, for the length of a block.
 
+        A browser finds the widget there, at the address that a client's `widget_url`
+        returns, and all sessions at the server's `sessions_url`. From the moment that
+        somebody opens the widget of a session it goes as they decide, and no longer by its
+        script.
+
         Args:
             host: An address of this machine.
             port: The port; 0 takes a free one.
@@ -229,8 +238,16 @@ class Sandbox:
             ConfigurationError: The host is not a loopback one, or the port is taken; the
                 latter when the block is entered.
         """
+        pages = Pages(self._service, is_public=not is_loopback(host))
+
+        def served() -> PlainServer | FrontServer:
+            if front is not None:
+                return FrontServer(self._desk, front, pages)
+            app = build_app(self._desk, pages=page_routes(pages))
+            return PlainServer(app, hang_up=pages.close)
+
         return SandboxServer(
-            lambda: PlainServer(self.app) if front is None else FrontServer(self._desk, front),
+            served,
             host=host,
             port=port,
             public=public,

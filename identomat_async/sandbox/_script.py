@@ -91,6 +91,10 @@ class Script:
                 return step.status
         return IN_PROGRESS
 
+    def next_after(self, age: float) -> ScriptStep | None:
+        """Return the first change that lies ahead at this age, None if there is none."""
+        return next((step for step in self.steps if step.at > age), None)
+
     @property
     def terminal_after(self) -> float | None:
         """Seconds until the first approved, rejected, disagreed or manual_check."""

@@ -4,7 +4,6 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
@@ -15,7 +14,7 @@ from starlette.types import ASGIApp
 
 from identomat_async.errors import ConfigurationError
 from identomat_async.sandbox._asgi import ROOT
-from identomat_async.sandbox._listening import listen_on
+from identomat_async.sandbox._listening import is_loopback, listen_on
 
 _KEEP_ALIVE = 75  # seconds
 _PATIENCE = 10.0  # seconds for a start or a stop
@@ -58,7 +57,7 @@ class SandboxServer:
         tls: bool = False,
         on_start: Callable[[], None],
     ) -> None:
-        if not public and not _is_loopback(host):
+        if not public and not is_loopback(host):
             raise ConfigurationError(
                 f"{host!r} is not a loopback address; say public=True to let others in"
             )
@@ -74,13 +73,22 @@ class SandboxServer:
     @property
     def base_url(self) -> str:
         """Where the methods of the API are, with a trailing slash."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self._scheme}://{host}:{self.port}{ROOT}"
+        return f"{self._origin}{ROOT}"
+
+    @property
+    def sessions_url(self) -> str:
+        """Where a browser sees all sessions, and decides them."""
+        return f"{self._origin}/sessions"
 
     @property
     def is_local(self) -> bool:
         """Whether nobody but this machine can reach it."""
-        return _is_loopback(self.host)
+        return is_loopback(self.host)
+
+    @property
+    def _origin(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self._scheme}://{host}:{self.port}"
 
     def __repr__(self) -> str:
         return f"<SandboxServer {self.base_url}>"
@@ -167,9 +175,11 @@ class PlainServer:
 
     Args:
         app: The application.
+        hang_up: Lets it end what would otherwise go on for ever.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, hang_up: Callable[[], None]) -> None:
+        self._hang_up = hang_up
         self._server = _Uvicorn(app)
 
     def run(self, listener: socket.socket, ready: threading.Event) -> None:
@@ -179,6 +189,7 @@ class PlainServer:
 
     def stop(self) -> None:
         """End `run`, from any thread."""
+        self._hang_up()
         self._server.should_exit = True
 
 
@@ -203,12 +214,3 @@ class _Uvicorn(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

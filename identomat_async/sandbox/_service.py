@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import sha256
+from itertools import islice
 from random import Random
 from threading import Lock
 
@@ -29,6 +30,8 @@ from identomat_async.sandbox._refusal import (
 )
 from identomat_async.sandbox._script import CAPTURED, Life, Script
 from identomat_async.sandbox._setup import DEFAULT, Setup, read_setup
+from identomat_async.sandbox._truth import Glance, Truth
+from identomat_async.sandbox._visit import NOBODY, Visit
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _TOKEN_LENGTH = 40
@@ -43,36 +46,6 @@ def loop_time() -> float:
         return time.monotonic()
 
 
-@attrs.frozen(kw_only=True)
-class Truth:
-    """
-    What the sandbox knows about one session; times are readings of its clock.
-
-    Attributes:
-        status: The status now.
-        begun_at: When the session was begun.
-        settled_at: When it first became approved, rejected, disagreed or manual_check;
-            None as long as it has not.
-        decided_at: As *settled_at*, without manual_check.
-        polls: How often its result was asked for, whatever was answered.
-        last_poll: When that was last; None if never.
-        deleted: Whether it was deleted.
-        person_number: The person's number, which is `person.personal_number` of the
-            result document and belongs to this session alone.
-        script: The whole life of the session, the future included.
-    """
-
-    status: str
-    begun_at: float
-    settled_at: float | None
-    decided_at: float | None
-    polls: int
-    last_poll: float | None
-    deleted: bool
-    person_number: str
-    script: Script
-
-
 @attrs.define(eq=False)
 class _Session:
     token: str
@@ -83,6 +56,7 @@ class _Session:
     last_poll: float | None = None
     deleted: bool = False
     invalid: bool = False
+    visit: Visit = NOBODY
 
 
 class Service:
@@ -244,6 +218,65 @@ class Service:
         """Return the seconds since the begin of a session."""
         return self.now() - self._known(token).begun
 
+    def open(self, token: str) -> tuple[Setup, Visit]:
+        """
+        Let a person in: from now on the session waits for them, whatever its script says.
+
+        Raises:
+            Refusal: There is no such session any more, or it is invalid.
+        """
+        session = self._find(token)
+        with self._lock:
+            if not session.visit.is_over:
+                age = self.now() - session.begun
+                session.script = session.script.replaced_from(age, Script())
+        return session.setup, session.visit
+
+    def decide(
+        self, token: str, status: str, *, after: float = 0.0, visit: Visit | None = None
+    ) -> None:
+        """
+        Let a session come to something, as a person or an operator does.
+
+        Args:
+            token: The session.
+            status: What it comes to, ``"abandoned"`` for nothing.
+            after: Seconds from now.
+            visit: What the person has done on the page; None keeps what is known of it.
+
+        Raises:
+            Refusal: There is no such session any more, or it is invalid.
+        """
+        session = self._find(token)
+        with self._lock:
+            age = self.now() - session.begun
+            told = Script.of(status, after=age + after)
+            session.script = session.script.replaced_from(age, told)
+            session.visit = session.visit if visit is None else visit
+
+    def visit_of(self, token: str) -> Visit:
+        """Say what the person of a session has done on the page."""
+        return self._known(token).visit
+
+    def glance(self, token: str) -> Glance:
+        """
+        Say how a session stands; nobody has asked.
+
+        Raises:
+            Refusal: There never was such a session.
+        """
+        session = self._sessions.get(token)
+        if session is None:
+            raise Refusal(SESSION_NOT_FOUND)
+        return self._glance(session, self.now())
+
+    def newest(self, *, skip: int, count: int) -> list[Glance]:
+        """Look at the sessions that were begun last, the newest first."""
+        with self._lock:
+            sessions = list(islice(reversed(self._sessions.values()), skip, skip + count))
+        now = self.now()
+        return [self._glance(session, now) for session in sessions]
+
     def remove(self, token: str) -> None:
         """Delete a session without a request for it."""
         self._known(token).deleted = True
@@ -293,21 +326,39 @@ class Service:
             raise ConfigurationError("the sandbox has no such session; begin or plant it first")
         return session
 
+    def _glance(self, session: _Session, now: float) -> Glance:
+        age = now - session.begun
+        status = session.script.status_at(age)
+        is_there = not session.deleted and not session.invalid
+        return Glance(
+            token=session.token,
+            status=status if is_there else "deleted" if session.deleted else "invalid",
+            begun=session.begun,
+            polls=session.polls,
+            last_poll=session.last_poll,
+            ahead=session.script.next_after(age) if is_there else None,
+        )
+
     def _said(self, session: _Session, now: float) -> bytes:
         age = now - session.begun
         status = session.script.status_at(age)
         if status.lower() not in CAPTURED:
             return self._nothing_yet(status)
-        return self._document(session, status, session.script.reviewed_by(age))
+        return self._document(session, status, session.script.reviewed_by(age), session.visit)
 
-    def _write(self, session: _Session, status: str, reviewed: bool) -> bytes:  # noqa: FBT001  # lru_cache is quicker so
+    def _write(self, session: _Session, status: str, reviewed: bool, visit: Visit) -> bytes:  # noqa: FBT001  # lru_cache is quicker so
         person = person_of(session.token)
         screening_id = None
         if is_screened(person, self._screening):
             screening_id = f"p-{sha256(person.personal_number.encode()).hexdigest()[:16]}"
             self._listed[screening_id] = person
         document = result_document(
-            status, session.setup, person, reviewed=reviewed, screening_id=screening_id
+            status,
+            session.setup,
+            person,
+            reviewed=reviewed,
+            screening_id=screening_id,
+            visit=visit,
         )
         return encode(document)
 

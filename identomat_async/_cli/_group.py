@@ -1,0 +1,45 @@
+"""How a command ends: an exit code, and one line on stderr if something was wrong."""
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from identomat_async._cli._exits import Exit, of_error
+from identomat_async._cli._terminal import fail
+from identomat_async.errors import IdentomatError
+
+
+class Commands(TyperGroup):
+    """The commands; none of them ends in a traceback for what a user can have caused."""
+
+    def main(self, *args: Any, **keywords: Any) -> Any:
+        """Run a command and end the process with its exit code."""
+        try:
+            code = super().main(*args, **keywords | {"standalone_mode": False})
+        except typer.TyperException as error:
+            # Words of the command line's own, without a box and a usage around them.
+            fail(f"{error.format_message().rstrip('.')}.{hint_of(error)}")
+            code = error.exit_code
+        except typer.Abort:
+            code = Exit.FAULT
+        except IdentomatError as error:
+            fail(str(error) or type(error).__name__)
+            code = of_error(error)
+        except OSError as error:
+            fail(said_of(error))
+            code = Exit.FAULT
+        sys.exit(int(code or 0))
+
+
+def hint_of(error: typer.TyperException) -> str:
+    """Say where help is, if it is known which command was meant."""
+    context = getattr(error, "ctx", None)
+    return "" if context is None else f" See `{context.command_path} --help`."
+
+
+def said_of(error: OSError) -> str:
+    """Say what the system said, and of which file."""
+    said = error.strerror or type(error).__name__
+    return said if error.filename is None else f"{said}: {error.filename}"

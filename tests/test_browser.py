@@ -1,0 +1,424 @@
+"""A real browser on the pages of the sandbox; `pytest -m browser` runs these alone."""
+
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from identomat_async.sandbox import Front, Sandbox, SandboxServer, Script
+from tests._browser_host import Host, hosting
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Request
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = "/usr/bin/chromium"
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1100, "height": 900}
+SHORT = {"skip_agreement": True, "skip_face": True, "skip_document": True}
+STEP = {
+    "type": "user-questionnaire",
+    "key": "work",
+    "title": {"en": "About your work", "ka": "თქვენი სამუშაო"},
+    "description": {"en": "Please answer **honestly**. [Why?](https://shop.example/why)"},
+    "questions": [
+        {
+            "type": "boolean",
+            "key": "has-job",
+            "mandatory": True,
+            "title": {"en": "Do you have a job?", "ka": "მუშაობთ?"},
+        },
+        {"type": "string", "key": "employer", "title": "Employer's name"},
+        {
+            "type": "options",
+            "key": "income",
+            "title": "Monthly income",
+            "options": [{"key": "low", "title": "Below 1000"}, {"key": "high", "title": "More"}],
+        },
+        {
+            "type": "multiple-choice",
+            "key": "sources",
+            "mandatory": True,
+            "title": "Sources of income",
+            "options": [{"key": "salary", "title": "Salary"}, {"key": "rent", "title": "Rent"}],
+        },
+    ],
+}
+
+
+class Visitor:
+    """
+    A person with a browser.
+
+    Attributes:
+        page: What they look at.
+        requests: What the browser has asked for.
+        complaints: What it has written on its console, a refused script or style included.
+    """
+
+    def __init__(self, page: "Page") -> None:
+        self.page = page
+        self.requests: list[Request] = []
+        self.complaints: list[str] = []
+        self.clicks = 0
+        page.on("request", lambda request: self.requests.append(request))  # noqa: PLW0108  # a built-in method is refused
+        page.on("console", lambda said: self.complaints.append(said.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def press(self, name: str, within: Any = None) -> None:
+        """Click a button."""
+        (within or self.page).get_by_role("button", name=name, exact=True).click()
+        self.clicks += 1
+
+    def waits_for_status(self, status: str) -> None:
+        """Wait until the site says so, which it does without being loaded again."""
+        self.page.locator("#status", has_text=status).wait_for()
+
+    def bytes_loaded(self) -> int:
+        """Return how much came over the wire but for what is told live."""
+        return sum(
+            sum(request.sizes()[part] for part in ("responseBodySize", "responseHeadersSize"))
+            for request in self.requests
+            if request.resource_type != "eventsource"
+        )
+
+
+@pytest.fixture(scope="module")
+def chromium() -> "Iterator[Browser]":
+    # Only these tests need it, and collecting them does not.
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415
+
+    with sync_playwright() as playwright:
+        # Its own sandbox does not work for root, as whom a container runs.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visitor(chromium: "Browser") -> Iterator[Visitor]:
+    with chromium.new_context(viewport=DESK, reduced_motion="reduce") as context:
+        context.set_default_timeout(10_000)
+        yield Visitor(context.new_page())
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    return Sandbox(life=Script.of("approved", after=20))
+
+
+@pytest.fixture
+def server(sandbox: Sandbox) -> Iterator[SandboxServer]:
+    with sandbox.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def host(server: SandboxServer) -> Iterator[Host]:
+    with hosting(server) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def pictures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    named = request.config.getoption("--screenshots")
+    folder = tmp_path_factory.mktemp("screenshots") if named is None else Path(named).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def origin(server: SandboxServer) -> str:
+    return server.sessions_url.removesuffix("/sessions")
+
+
+def widget(server: SandboxServer, token: str, more: str = "") -> str:
+    return f"{origin(server)}/?session_token={token}{more}"
+
+
+def result(server: SandboxServer, token: str) -> Mapping[str, Any]:
+    asked = {"company_key": "k", "session_token": token}
+    found: Mapping[str, Any] = httpx.post(
+        f"{server.base_url}result/", json=asked, trust_env=False
+    ).json()
+    return found
+
+
+def violations(page: "Page") -> list[str]:
+    """Return what axe-core finds fault with."""
+    source = (files("axe_playwright_python") / "axe.min.js").read_text()
+    page.evaluate(source)
+    found = page.evaluate("axe.run()")
+    assert found["passes"]
+    return [
+        f"{each['id']}: {[node['target'] for node in each['nodes']]}"
+        for each in found["violations"]
+    ]
+
+
+def test_three_clicks_lead_to_an_approval_that_arrives_by_itself(
+    visitor: Visitor, host: Host
+) -> None:
+    visitor.page.goto(host.url)
+    visitor.press("Verify me")
+    visitor.press("Agree and continue")
+    visitor.press("Approve")
+
+    visitor.page.wait_for_url(f"{host.url}/done")
+    visitor.waits_for_status("approved")
+    assert visitor.clicks == 3
+    assert visitor.complaints == []
+
+
+def test_an_embedded_widget_tells_its_parent_that_it_is_done(visitor: Visitor, host: Host) -> None:
+    visitor.page.goto(f"{host.url}/embedded")
+    frame = visitor.page.frame_locator("iframe")
+    visitor.press("Agree and continue", frame)
+    visitor.press("Approve", frame)
+
+    visitor.waits_for_status("approved")
+    frame.get_by_role("heading", name="That is all").wait_for()
+    assert visitor.page.url == f"{host.url}/embedded"
+    assert visitor.complaints == []
+
+
+def test_a_rejection_carries_its_reason(
+    visitor: Visitor, host: Host, server: SandboxServer
+) -> None:
+    visitor.page.goto(host.url)
+    visitor.press("Verify me")
+    visitor.press("Agree and continue")
+    visitor.page.get_by_text("Reject with a reason").click()
+    visitor.page.get_by_label("Reason code").fill("document_expired")
+    visitor.page.get_by_label("Explanation").fill("Too <old>.")
+    visitor.press("Reject")
+
+    visitor.waits_for_status("rejected")
+    reason = result(server, host.token)["reject_reason"]
+    assert reason == {"value": "document_expired", "description": "Too <old>."}
+
+
+def test_a_manual_check_waits_for_the_operator_at_the_list(
+    visitor: Visitor, host: Host, server: SandboxServer
+) -> None:
+    visitor.page.goto(host.url)
+    visitor.press("Verify me")
+    visitor.press("Agree and continue")
+    visitor.press("Manual check")
+    visitor.waits_for_status("manual_check")
+
+    with visitor.page.context.new_page() as desk:
+        desk.goto(server.sessions_url)
+        desk.get_by_role("button", name="Approve: session").click()
+        desk.locator(".pill", has_text="Approved").wait_for()
+
+    visitor.waits_for_status("approved")
+
+
+def test_who_refuses_the_terms_goes_back_and_is_not_approved(visitor: Visitor, host: Host) -> None:
+    visitor.page.goto(host.url)
+    visitor.press("Verify me")
+    visitor.press("Refuse the terms")
+
+    visitor.page.wait_for_url(f"{host.url}/done")
+    visitor.waits_for_status("disagreed")
+
+
+def test_who_walks_away_leaves_a_session_in_progress(
+    visitor: Visitor, host: Host, sandbox: Sandbox
+) -> None:
+    visitor.page.goto(host.url)
+    visitor.press("Verify me")
+    visitor.press("Walk away")
+    visitor.page.get_by_role("heading", name="You walked away").wait_for()
+    visitor.press("Come back")
+
+    visitor.page.get_by_role("button", name="Agree and continue").wait_for()
+    assert sandbox.truth(host.token).script == Script()
+
+
+def test_a_verdict_that_comes_later_is_awaited(visitor: Visitor, host: Host) -> None:
+    visitor.page.goto(host.url)
+    visitor.press("Verify me")
+    visitor.press("Agree and continue")
+    visitor.page.get_by_label("Decide later").fill("1.5")
+    visitor.press("Approve")
+
+    visitor.waits_for_status("in_progress")
+    visitor.waits_for_status("approved")
+
+
+def test_what_is_mandatory_holds_the_person_up_until_it_is_answered(
+    visitor: Visitor, sandbox: Sandbox, server: SandboxServer
+) -> None:
+    sandbox.plant("t", parameters={"flags": SHORT | {"language": "ka"}, "steps": [STEP]})
+    page = visitor.page
+    page.goto(widget(server, "t"))
+    visitor.press("Approve")
+    still_here = page.evaluate("document.querySelectorAll(':invalid').length") > 0
+    page.get_by_role("group", name="მუშაობთ?").or_(
+        page.get_by_role("radiogroup", name="მუშაობთ?")
+    ).get_by_label("Yes").check()
+    page.get_by_label("Employer's name").fill("Sample Ltd")
+    visitor.press("Approve")
+    held_up = page.evaluate("document.querySelector('[data-some] input').validationMessage")
+    page.get_by_label("Salary").check()
+    visitor.press("Approve")
+
+    page.get_by_role("heading", name="That is all").wait_for()
+    assert still_here
+    assert held_up == "Please choose at least one."
+    assert result(server, "t")["questionnaires"] == [
+        {
+            "key": "work",
+            "questions": [
+                {"key": "has-job", "answer": True},
+                {"key": "employer", "answer": "Sample Ltd"},
+                {"key": "income"},
+                {"key": "sources", "answer": ["salary"]},
+            ],
+        }
+    ]
+
+
+def test_the_server_s_own_complaint_takes_the_focus(
+    visitor: Visitor, sandbox: Sandbox, server: SandboxServer
+) -> None:
+    sandbox.plant("t", parameters={"flags": SHORT, "steps": [STEP]})
+    visitor.page.goto(widget(server, "t"))
+    visitor.page.evaluate("document.getElementById('check').noValidate = true")
+    visitor.press("Approve")
+
+    visitor.page.get_by_role("alert").wait_for()
+    assert visitor.page.evaluate("document.activeElement.id") == "errors"
+    assert violations(visitor.page) == []
+
+
+def test_a_keyboard_is_enough_and_enter_in_a_text_decides_nothing(
+    visitor: Visitor, sandbox: Sandbox, server: SandboxServer
+) -> None:
+    sandbox.plant("t", parameters={"flags": SHORT | {"skip_agreement": False}})
+    page = visitor.page
+    page.goto(widget(server, "t"))
+    page.keyboard.press("Tab")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    page.keyboard.press("Enter")
+    page.get_by_label("Decide later").focus()
+    page.keyboard.press("Enter")
+    undecided = sandbox.truth("t").status
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+
+    page.get_by_role("heading", name="That is all").wait_for()
+    assert outline == "solid"
+    assert (undecided, sandbox.truth("t").status) == ("in_progress", "approved")
+
+
+def test_all_sessions_are_shown_live_and_nothing_takes_the_focus(
+    visitor: Visitor, sandbox: Sandbox, server: SandboxServer
+) -> None:
+    page = visitor.page
+    page.goto(server.sessions_url)
+    page.get_by_text("No session has been begun yet").wait_for()
+    sandbox.plant("first")
+    page.get_by_role("button", name="Approve: session first").focus()
+    sandbox.plant("second")
+    page.locator("tbody tr").nth(1).wait_for()
+    result(server, "first")
+    row = page.locator("tbody tr", has_text="first")
+    row.locator(".polls", has_text="1").wait_for()
+    row.locator(".polled", has_text="ago").wait_for()
+    focused = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    page.get_by_label("Seconds until a verdict").fill("3600")
+    page.get_by_role("button", name="Manual check: session second").click()
+
+    page.get_by_text("Manual check in 1 h 0 min").wait_for()
+    assert focused == "Approve: session first"
+    assert page.locator("#total").text_content() == "2"
+    assert visitor.complaints == []
+
+
+def test_a_session_is_rejected_from_the_list_with_a_reason(
+    visitor: Visitor, sandbox: Sandbox, server: SandboxServer
+) -> None:
+    sandbox.plant("t")
+    page = visitor.page
+    page.goto(server.sessions_url)
+    page.get_by_role("button", name="Reject: session t").click()
+    accessible = violations(page)
+    page.keyboard.press("Escape")
+    escaped = sandbox.truth("t").status
+    page.get_by_role("button", name="Reject: session t").click()
+    page.get_by_label("Reason code").fill("face_blurry")
+    page.get_by_role("dialog").get_by_role("button", name="Reject", exact=True).click()
+
+    page.locator(".pill", has_text="Rejected").wait_for()
+    assert accessible == []
+    assert escaped == "in_progress"
+    assert result(server, "t")["reject_reason"]["value"] == "face_blurry"
+    assert page.get_by_role("button", name="Approve: session t").is_disabled()
+
+
+def test_what_could_not_be_done_is_said_and_a_lost_connection_too(
+    visitor: Visitor, sandbox: Sandbox
+) -> None:
+    page = visitor.page
+    with sandbox.serve(front=Front()) as server:
+        sandbox.plant("t")
+        page.goto(server.sessions_url)
+        button = page.get_by_role("button", name="Approve: session t")
+        button.wait_for()
+        page.get_by_label("Seconds until a verdict").fill("-5")
+        button.click()
+        page.get_by_role("alert").get_by_text("number of seconds from 0").wait_for()
+        page.get_by_text("Live").wait_for()
+
+    page.get_by_text("does not answer").wait_for()
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("index", "/"),
+        ("terms", "/?session_token=t"),
+        ("widget", "/?session_token=t&agreed=yes"),
+        ("left", "/?session_token=t&left=yes"),
+        ("end", "/?session_token=over"),
+        ("nobody", "/?session_token=nobody"),
+        ("sessions", "/sessions"),
+    ],
+)
+def test_every_page_is_for_everybody_and_asks_nobody_else(
+    chromium: "Browser",
+    sandbox: Sandbox,
+    server: SandboxServer,
+    pictures: Path,
+    name: str,
+    path: str,
+    scheme: str,
+    size: dict[str, int],
+) -> None:
+    flags = {"liveness": True, "require_email": True, "language": "ka"}
+    sandbox.plant("t", parameters={"flags": flags, "steps": [STEP]})
+    for number, status in enumerate(("approved", "rejected", "manual_check", "disagreed")):
+        sandbox.plant(f"s{number}", status)
+    sandbox.plant("later", Script.of("approved", after=7000))
+    sandbox.plant("over", "approved")
+    sandbox.delete("s1")
+    with chromium.new_context(color_scheme=scheme, viewport=size) as context:
+        visitor = Visitor(context.new_page())
+        page = visitor.page
+        page.goto(origin(server) + path)
+        if name == "sessions":
+            page.locator("tbody tr").first.wait_for()
+        page.screenshot(path=pictures / f"{name}-{scheme}-{size['width']}.png", full_page=True)
+
+        assert violations(page) == []
+        assert {request.url.startswith(origin(server)) for request in visitor.requests} == {True}
+        assert visitor.bytes_loaded() < 60_000
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]

@@ -227,6 +227,48 @@ async def test_of_a_session_handed_over_only_hash_and_times_are_left(path):
     assert b"user:4711" not in everything_in(path)
 
 
+async def test_what_was_handed_over_does_not_stay_in_the_log_of_a_poller_that_goes_on(path):
+    journal = SqliteJournal(path)
+    assert await journal.acquire()
+    await journal.watched([state_of("secret-token", reference="user:4711")], leave_notes=False)
+    await journal.known([Delivery(id="d" * 32, outcome=settled("secret-token"))], at=50.0)
+    await journal.handed_over({"d" * 32: "0123456789ab"}, at=60.0)
+    assert b"secret-token" in everything_in(path)
+
+    with anyio.fail_after(5):
+        while b"secret-token" in everything_in(path) or b"user:4711" in everything_in(path):
+            await anyio.sleep(0.05)
+
+    assert b"0123456789ab" in everything_in(path)
+    # And whoever is in the way is waited for again.
+    assert await journal._read(
+        lambda connection: connection.execute("PRAGMA busy_timeout").fetchone()
+    ) == (5000,)
+    await journal.release()
+
+
+async def test_a_log_that_somebody_reads_is_emptied_later(path):
+    journal = SqliteJournal(path)
+    assert await journal.acquire()
+    await wrote(journal, "first")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM session").fetchall()
+    await wrote(journal, "second")
+    log = path.with_name("journal.db-wal")
+
+    await anyio.sleep(1.2)
+    assert log.stat().st_size > 0
+    reader.close()
+    await wrote(journal, "third")
+    with anyio.fail_after(5):
+        while log.stat().st_size:
+            await anyio.sleep(0.05)
+
+    assert len(await journal.live()) == 3
+    await journal.release()
+
+
 async def test_nothing_of_a_person_is_in_any_file_at_any_time(path):
     journal = SqliteJournal(path)
     unknown = SessionStatus(f"decided by {PERSON}")
@@ -307,6 +349,19 @@ def test_a_child_does_not_keep_the_lock_of_its_parent(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603 - our own code
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_one_at_a_time_holds_it_by_whatever_name_it_goes(path):
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    first, second = SqliteJournal(path), SqliteJournal(link)
+
+    assert await first.acquire()
+    assert not await second.acquire()
+
+    await first.release()
+    assert await second.acquire()
+    await second.release()
 
 
 def test_a_lock_that_cannot_be_made_says_so(tmp_path):
@@ -483,6 +538,17 @@ def test_a_network_file_system_is_refused(tmp_path):
         opened(tmp_path / "journal.db", mounts=mounts)
     assert caught.value.reason == "network"
     opened(tmp_path / "journal.db", mounts=tmp_path / "nothing").close()
+
+
+def test_a_link_to_a_network_file_system_is_refused(tmp_path):
+    far, mounts = tmp_path / "far", tmp_path / "mounts"
+    far.mkdir()
+    mounts.write_text(f"1 0 0:1 / {far} rw - cifs //host/share rw\n")
+    (tmp_path / "journal.db").symlink_to(far / "journal.db")
+
+    with pytest.raises(JournalError, match="network file system"):
+        opened(tmp_path / "journal.db", mounts=mounts)
+    assert not list(far.iterdir())
 
 
 # The poller on it

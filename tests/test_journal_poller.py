@@ -16,6 +16,7 @@ from identomat_async import (
     JournalError,
     MemoryJournal,
     PollFailed,
+    PollState,
     ResultPoller,
     SessionGone,
     SessionInvalidError,
@@ -453,6 +454,22 @@ async def test_reconciling_adds_only_what_is_not_there(source, journal):
     assert Counter(handler.tokens) == {"open": 1, "lost": 1, "held": 4}
 
 
+async def test_reconciling_takes_many_from_wherever_they_come(source, journal):
+    names = [f"session-{number}" for number in range(1200)]
+
+    async def table() -> AsyncGenerator[str]:
+        for name in [*names, *names]:
+            yield name
+
+    poller = poller_of(source, journal)
+    assert await poller.reconcile(table()) == 1200
+    assert await poller.reconcile(names) == 0
+    with pytest.raises(ConfigurationError, match="list"):
+        await poller.reconcile("session-1")
+
+    assert len(await journal.live()) == 1200
+
+
 async def test_reconciling_without_a_journal_adds_what_is_not_watched(source):
     source.says("open", "in_progress")
     poller = ResultPoller(source)
@@ -522,6 +539,65 @@ async def test_what_a_stand_by_does_reaches_the_one_that_polls(source, journal):
         assert len(active) == 1
         assert not await stand_by.discard("two")
         assert len(stand_by) == 1
+
+
+async def test_what_is_watched_while_a_stand_by_asks_is_not_forgotten(source):
+    class Slow(MemoryJournal):
+        async def watching(self, tokens):
+            found = await super().watching(tokens)
+            await anyio.sleep(0.05)
+            return found
+
+    for name in ("one", "two"):
+        source.says(name, "in_progress")
+    journal = Slow()
+    active, stand_by = poller_of(source, journal), poller_of(source, journal)
+    async with running(active, stuck), running(stand_by, stuck):
+        await stand_by.watch("one")
+        await anyio.sleep(0.12)
+        await stand_by.watch("two")
+        await anyio.sleep(1)
+        assert len(stand_by) == 2
+
+
+async def test_a_stand_by_asks_for_a_few_at_a_time_and_forgets_what_has_ended(source):
+    asked = []
+
+    class Counting(MemoryJournal):
+        async def watching(self, tokens):
+            asked.append(len(tokens))
+            return await super().watching(tokens)
+
+    names = [f"session-{number}" for number in range(1200)]
+    for name in names:
+        source.decides(name, "approved", after=5)
+    journal, handler = Counting(), Handler()
+    active, stand_by = poller_of(source, journal, rate=None), poller_of(source, journal)
+    async with running(active, handler), running(stand_by, stuck):
+        await stand_by.watch_many(names)
+        await anyio.sleep(3)
+        assert len(stand_by) == 1200
+        await anyio.sleep(60)
+        assert len(stand_by) == 0
+
+    assert Counter(handler.tokens) == Counter(names)
+    assert max(asked) <= 500
+
+
+async def test_whoever_only_watches_keeps_nothing_that_has_ended(source, journal):
+    names = [f"session-{number}" for number in range(499)]
+    for name in names:
+        source.decides(name, "approved", after=0)
+    source.says("last", "in_progress")
+    writer = poller_of(source, journal)
+    await writer.watch_many(names)
+    async with running(poller_of(source, journal, rate=None), Handler()):
+        await anyio.sleep(10)
+
+    await writer.watch("last")
+
+    assert len(writer) == 1
+    assert "last" in writer
 
 
 async def test_a_wait_in_the_stand_by_resolves_without_polls_of_its_own(journal, source):
@@ -725,6 +801,57 @@ async def test_a_clock_that_was_set_makes_no_burst_and_loses_nothing(source, jou
     assert {type(delivery.outcome) for delivery in handler.taken} == {Settled}
     at = [at for at, _, _ in source.looks]
     assert max(sum(1 for later in at if start <= later < start + 1) for start in at) <= 21
+
+
+@pytest.mark.parametrize("shift", [-3600, 3600])
+async def test_a_journal_of_another_time_loses_nothing_and_makes_no_burst(source, journal, shift):
+    # As if the machine's clock had been set while nobody ran.
+    names = [f"session-{number}" for number in range(100)]
+    now = datetime.now(UTC).timestamp() + shift
+    for number, name in enumerate(names):
+        source.says(name, "approved" if number % 2 else "in_progress")
+    await journal.watched(
+        [PollState(token=name, begun=now, watched=now, deadline=now + 600) for name in names],
+        leave_notes=False,
+    )
+    handler = Handler()
+
+    poller = ResultPoller(source, journal=journal, wait=wait_fixed(300), rate=20)
+    async with running(poller, handler):
+        await anyio.sleep(4400)
+
+    assert Counter(handler.tokens) == Counter(names)
+    kinds = Counter(type(delivery.outcome) for delivery in handler.taken)
+    assert kinds == {Settled: 50, DeadlinePassed: 50}
+    at = [at for at, _, _ in source.looks]
+    seconds = Counter(int(each - at[0]) for each in at)
+    assert max(seconds.values()) <= 21
+
+
+async def test_a_handler_that_raises_five_times_gets_it_a_sixth_time(source, journal):
+    source.decides("one", "approved", after=0)
+    source.decides("two", "approved", after=0)
+    failing, handler = Handler(failures=5), Handler()
+
+    async def handle(delivery: Delivery) -> None:
+        await (failing if delivery.token == "one" else handler)(delivery)
+
+    poller = poller_of(source, journal)
+    async with running(poller, handle):
+        await poller.watch_many(["one", "two"])
+        await anyio.sleep(20)
+        assert handler.tokens == ["two"]
+        (entry,) = await journal.live()
+        await anyio.sleep(40)
+
+    assert (entry.delivery, entry.handler_error) == (failing.taken[0].id, "LookupError")
+    assert entry.attempts == 5
+    assert [each.attempt for each in failing.taken] == [1, 2, 3, 4, 5, 6]
+    assert [each.redelivered for each in failing.taken] == [False, *[True] * 5]
+    assert len({each.id for each in failing.taken}) == 1
+    # Not one look for a delivery that comes again.
+    assert len(source.looks) == 4
+    assert await journal.live() == []
 
 
 async def test_all_that_is_live_is_looked_at_soon_after_a_restart_and_spread(source, journal):

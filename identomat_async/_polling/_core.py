@@ -140,8 +140,17 @@ class Core:
             if not taken % BATCH:
                 await checkpoint()
 
-    async def reconcile(self, watches: Sequence[str | Watch]) -> int:
+    async def reconcile_each(self, watches: AsyncIterable[str | Watch]) -> int:
         """Watch sessions that are not watched yet; return how many these are."""
+        batch, added = list[str | Watch](), 0
+        async for watch in watches:
+            batch.append(watch)
+            if len(batch) == BATCH:
+                added += await self._reconcile(batch)
+                batch = []
+        return added + await self._reconcile(batch)
+
+    async def _reconcile(self, watches: Sequence[str | Watch]) -> int:
         if self.ledger is not None:
             return await self.ledger.reconcile(watches)
         tokens = [each if isinstance(each, str) else each.token for each in watches]

@@ -12,26 +12,34 @@ from identomat_async.errors import JournalError
 # Where file locks or shared memory do not reach everybody who has the file open.
 _NETWORK = frozenset(
     {
+        "9p",
         "afs",
         "beegfs",
         "ceph",
         "cifs",
+        "coda",
         "fuse.ceph",
+        "fuse.davfs2",
         "fuse.glusterfs",
+        "fuse.rclone",
         "fuse.s3fs",
         "fuse.sshfs",
+        "gfs2",
         "glusterfs",
         "gpfs",
         "lustre",
         "ncpfs",
         "nfs",
         "nfs4",
+        "ocfs2",
+        "orangefs",
         "smb3",
         "smbfs",
     }
 )
 _MOUNTS = Path("/proc/self/mountinfo")
-_BUSY = 5.0
+# For so many seconds others are waited for.
+BUSY = 5.0
 
 _REASONS = {
     sqlite3.SQLITE_BUSY: ("busy", "others have kept it locked for too long"),
@@ -59,7 +67,7 @@ def opened(path: Path, *, mounts: Path = _MOUNTS) -> sqlite3.Connection:
     connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(
-            path, isolation_level=None, timeout=_BUSY, check_same_thread=False
+            path, isolation_level=None, timeout=BUSY, check_same_thread=False
         )
         prepare(connection)
     except sqlite3.Error as error:
@@ -115,7 +123,7 @@ def file_system_of(path: Path, mounts: str) -> str:
 def _check_file_system(path: Path, mounts: Path) -> None:
     if not mounts.exists():
         return  # only Linux has this list
-    kind = file_system_of(path.parent.resolve(), mounts.read_text())
+    kind = file_system_of(path.resolve().parent, mounts.read_text())
     if kind in _NETWORK:
         raise JournalError(
             f"the journal {path} is on a network file system ({kind}), which does not keep "

@@ -73,7 +73,7 @@ def overview(path: Path, now: float) -> Overview:
     Raises:
         JournalError: It is not there, or cannot be read.
     """
-    path = path.absolute()
+    path = path.resolve()
     if not path.is_file():
         raise JournalError(f"there is no journal at {path}", reason="open")
     failure: sqlite3.Error

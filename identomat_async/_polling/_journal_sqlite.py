@@ -38,7 +38,8 @@ class SqliteJournal(TableJournal):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).absolute()
+        # By whatever name it goes, there is one lock on it.
+        self.path = Path(path).resolve()
         self._lock = FileLock(lock_path(self.path))
         self._thread = JournalThread(self.path)
         self._log = self.path.with_name(self.path.name + "-wal")

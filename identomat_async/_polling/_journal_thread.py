@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from anyio.lowlevel import current_token
 
-from identomat_async._polling._journal_file import journal_error, opened
+from identomat_async._polling._journal_file import BUSY, journal_error, opened
 from identomat_async._polling._waiting import Signal
 from identomat_async.errors import ConfigurationError, JournalError
 
@@ -108,6 +108,7 @@ class JournalThread:
         self._change = threading.Lock()
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
+        self._is_untidy = False
 
     async def write(self, work: Work[T]) -> T:
         """
@@ -158,7 +159,7 @@ class JournalThread:
         # As many as there are, up to one that closes; none if it is time to end.
         jobs: list[_Job[Any]] = []
         with suppress(queue.Empty):
-            jobs.append(self._jobs.get(timeout=None if self.stays else _LINGER))
+            jobs.append(self._next())
             while jobs[-1].kind != "close" and len(jobs) < _AT_A_TIME:
                 jobs.append(self._jobs.get_nowait())
         if jobs:
@@ -169,6 +170,24 @@ class JournalThread:
                 self._thread = None
                 return []
         return self._take()
+
+    def _next(self) -> _Job[Any]:
+        with suppress(queue.Empty):
+            return self._jobs.get(timeout=_LINGER)
+        if not self.stays:
+            raise queue.Empty
+        self._tidy()
+        return self._jobs.get()
+
+    def _tidy(self) -> None:
+        # What was overwritten is in the log until that is emptied into the file.
+        if self._connection is None or not self._is_untidy:
+            return
+        self._is_untidy = False
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        with suppress(sqlite3.Error):  # whoever writes next is told
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.execute(f"PRAGMA busy_timeout = {BUSY * 1000:.0f}")
 
     def _do_all(self, jobs: list[_Job[Any]]) -> None:
         try:
@@ -195,6 +214,7 @@ class JournalThread:
             connection.execute("RELEASE job")
         connection.execute("COMMIT")
         self.commits += 1
+        self._is_untidy = True
 
     def _failed(self, jobs: list[_Job[Any]], error: JournalError) -> None:
         # A connection that has failed is not asked again: another one starts afresh.

@@ -2,8 +2,10 @@
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from itertools import islice
 
 import anyio
 import attrs
@@ -72,6 +74,9 @@ class Ledger:
         self._ours: set[str] = set()
         # Sessions that somebody here waits for and another process polls.
         self._parked: set[str] = set()
+        # Those of whom is asked next whether they have ended, and when that is worth it.
+        self._round: Iterator[str] = iter(())
+        self._many = _BATCH
         engine.roster.in_review = self._reviewed
 
     def has(self, token: str) -> bool:
@@ -97,7 +102,7 @@ class Ledger:
             await self._write_and_admit([state for state in later if state is not None])
         else:
             await self.journal.watched(states, leave_notes=True)
-            self._passed_on.update(state.token for state in states)
+            await self._pass_on(states)
 
     async def reconcile(self, watches: Sequence[str | Watch]) -> int:
         """Watch those that the journal does not have; return how many these are."""
@@ -108,7 +113,7 @@ class Ledger:
         if is_active:
             await self._admit(new)
         else:
-            self._passed_on.update(state.token for state in new)
+            await self._pass_on(new)
         return len(new)
 
     async def discard(self, token: str) -> bool:
@@ -252,12 +257,27 @@ class Ledger:
             grace = self._engine.now() + self._engine.learner.policy.grace
             self._desk.admit(read_again(entry, until=grace), within=_RESUMED_WITHIN)
 
+    async def _pass_on(self, states: Sequence[PollState]) -> None:
+        self._passed_on.update(state.token for state in states)
+        if self.role == "idle" and len(self._passed_on) >= self._many:
+            # Whoever only watches, and has others poll, keeps none that have ended.
+            asked = list(self._passed_on)
+            with suppress(JournalError):  # they are watched all the same
+                self._passed_on.difference_update(set(asked) - await self.journal.watching(asked))
+            self._many = max(_BATCH, 2 * len(self._passed_on))
+
     async def _stand_by(self) -> None:
-        live = self._engine.roster.live
-        if self._passed_on or live:
-            left = await self.journal.watching([*self._passed_on, *live])
-            self._passed_on &= left
-            self._unpark(self._parked - left)
+        live, some = self._engine.roster.live, list(islice(self._round, _BATCH))
+        if not some:
+            # A few at a time: there may be very many, and this comes ten times a second.
+            self._parked &= live.keys()
+            self._round = iter([*self._passed_on, *live])
+            some = list(islice(self._round, _BATCH))
+        if some:
+            left = await self.journal.watching(some)
+            ended = set(some) - left
+            self._passed_on -= ended
+            self._unpark(self._parked & ended)
             for token in left & live.keys():
                 self._park(live[token])
 

@@ -209,14 +209,14 @@ class ResultPoller:
         finally:
             self._core.desk.expect(0)
 
-    async def reconcile(self, watches: Iterable[str | Watch]) -> int:
+    async def reconcile(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> int:
         """
         Watch those of the sessions that the application calls open that are not watched.
 
         What is watched, or is on its way to the handler, stays as it is.
 
         Args:
-            watches: Tokens or `Watch` values.
+            watches: Tokens or `Watch` values, from an iterable or async iterable.
 
         Returns:
             How many were added.
@@ -228,10 +228,8 @@ class ResultPoller:
         """
         self._core.check()
         checked_many(watches, of="tokens and watches")
-        remaining, added = iter(watches), 0
-        while batch := list(islice(remaining, BATCH)):
-            added += await self._core.reconcile(batch)
-        return added
+        async with aclosing(each_of(watches)) as each:
+            return await self._core.reconcile_each(each)
 
     async def discard(self, token: str) -> bool:
         """

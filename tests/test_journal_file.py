@@ -1,6 +1,7 @@
 """The journal's file: durable, private, empty of anything personal, and clear about trouble."""
 
 import logging
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -27,8 +28,9 @@ from identomat_async import (
     Until,
 )
 from identomat_async._polling._journal_file import file_system_of, journal_error, opened
-from identomat_async._polling._journal_lock import FileLock, is_locked
-from identomat_async._polling._journal_sql import APPLICATION, MIGRATIONS
+from identomat_async._polling._journal_lock import FileLock, _let_go_in_child, is_locked
+from identomat_async._polling._journal_sql import APPLICATION, MIGRATIONS, live
+from identomat_async._polling._journal_thread import _Job
 from tests._journal_syncs import Syncs
 
 PERSON = "Anna Example"
@@ -266,6 +268,9 @@ async def test_a_log_that_somebody_reads_is_emptied_later(path):
             await anyio.sleep(0.05)
 
     assert len(await journal.live()) == 3
+    # After a look there is nothing to empty.
+    await anyio.sleep(1.1)
+    assert log.stat().st_size == 0
     await journal.release()
 
 
@@ -351,6 +356,77 @@ def test_a_child_does_not_keep_the_lock_of_its_parent(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+async def test_a_child_lets_go_of_the_locks_of_its_parent(path):
+    first, second = SqliteJournal(path), SqliteJournal(path)
+    assert await first.acquire()
+
+    _let_go_in_child()
+
+    assert await second.acquire()
+    await first.release()
+    await second.release()
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("None", "this system has no file locks"),
+        ("types.SimpleNamespace(LOCK_EX=2, LOCK_NB=4, flock=no_locks)", "No locks available"),
+    ],
+)
+def test_without_file_locks_there_is_no_journal(tmp_path, module, said):
+    code = f"""
+import errno, pathlib, sys, types
+from identomat_async import JournalError
+from identomat_async._polling._journal_lock import FileLock
+
+def no_locks(*_):
+    raise OSError(errno.ENOLCK, "none")
+
+sys.modules["fcntl"] = {module}
+try:
+    FileLock(pathlib.Path({str(tmp_path / "lock")!r})).acquire()
+except JournalError as error:
+    print(error.reason, error)
+"""
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.startswith("locks ")
+    assert said in done.stdout
+
+
+async def test_nobody_is_told_of_a_nudge_for_what_is_not_there(path):
+    journal = SqliteJournal(path)
+    assert await journal.notes() == ()
+    journal.nudge("nobody")
+
+    assert await journal.notes() == ()
+    await journal.release()
+    await journal.release()
+
+
+async def test_what_comes_while_the_file_is_closed_is_done(path):
+    journal = SqliteJournal(path)
+    await wrote(journal, "one")
+    thread, job = journal._thread, _Job(live, kind="read")
+
+    class Closing:
+        """A connection during whose end there is more to do."""
+
+        def close(self) -> None:
+            connection.close()
+            thread._put(job)
+
+    connection, thread._connection = thread._connection, Closing()
+    with anyio.fail_after(10):
+        (entry,) = await job.outcome()
+
+    assert entry.state.token == "one"
+    await journal.release()
+
+
 async def test_one_at_a_time_holds_it_by_whatever_name_it_goes(path):
     link = path.with_name("link.db")
     link.symlink_to(path)
@@ -434,6 +510,26 @@ async def test_a_damaged_journal_is_refused(path):
 
 async def test_a_folder_that_is_not_there_is_named(tmp_path):
     assert "does not exist" in await raises(tmp_path / "nowhere" / "journal.db", "open")
+
+
+@pytest.mark.parametrize("kind", ["folder", "socket"])
+async def test_what_is_no_file_is_refused_and_left_alone(path, kind):
+    if kind == "folder":
+        path.mkdir(mode=0o755)
+    else:
+        with socket.socket(socket.AF_UNIX) as unix:
+            unix.bind(str(path))
+    before = path.stat().st_mode if kind == "folder" else None
+
+    await raises(path, "open")
+
+    assert before in (None, path.stat().st_mode)
+
+
+async def test_a_link_to_itself_is_refused(path):
+    path.symlink_to(path)
+
+    assert "symbolic links" in await raises(path, "open")
 
 
 async def test_a_file_that_cannot_be_made_says_why(tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import os
 import sqlite3
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -123,7 +124,7 @@ def file_system_of(path: Path, mounts: str) -> str:
 def _check_file_system(path: Path, mounts: Path) -> None:
     if not mounts.exists():
         return  # only Linux has this list
-    kind = file_system_of(path.resolve().parent, mounts.read_text())
+    kind = file_system_of(Path(os.path.realpath(path)).parent, mounts.read_text())
     if kind in _NETWORK:
         raise JournalError(
             f"the journal {path} is on a network file system ({kind}), which does not keep "
@@ -152,6 +153,9 @@ def _make(path: Path) -> None:
 
 
 def _keep_private(path: Path) -> None:
-    if path.stat().st_mode & 0o077:
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise JournalError(f"the journal {path} is a folder: name a file", reason="open")
+    if mode & 0o077:
         with suppress(PermissionError):  # somebody else's file, who may have reasons
             path.chmod(0o600)

@@ -72,7 +72,7 @@ def _let_go_in_child() -> None:
         lock.release()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - where there is no fork
     os.register_at_fork(after_in_child=_let_go_in_child)
 
 

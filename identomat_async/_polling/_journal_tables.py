@@ -131,7 +131,9 @@ class MemoryJournal(TableJournal):
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._connection is None:
-            self._connection = sqlite3.connect(":memory:", isolation_level=None)
+            self._connection = sqlite3.connect(
+                ":memory:", isolation_level=None, check_same_thread=False
+            )
             prepare(self._connection)
         return work(self._connection)
 

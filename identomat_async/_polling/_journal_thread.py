@@ -181,13 +181,12 @@ class JournalThread:
 
     def _tidy(self) -> None:
         # What was overwritten is in the log until that is emptied into the file.
-        if self._connection is None or not self._is_untidy:
-            return
-        self._is_untidy = False
-        self._connection.execute("PRAGMA busy_timeout = 0")
-        with suppress(sqlite3.Error):  # whoever writes next is told
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._connection.execute(f"PRAGMA busy_timeout = {BUSY * 1000:.0f}")
+        if self._connection is not None and self._is_untidy:
+            self._is_untidy = False
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            with suppress(sqlite3.Error):  # whoever writes next is told
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY * 1000:.0f}")
 
     def _do_all(self, jobs: list[_Job[Any]]) -> None:
         try:
@@ -202,6 +201,9 @@ class JournalThread:
             self._failed(jobs, journal_error(error, self._path))
         except JournalError as error:
             self._failed(jobs, error)
+        except OSError as error:
+            said = os.strerror(error.errno or 0)
+            self._failed(jobs, JournalError(f"the journal {self._path}: {said}", reason="open"))
 
     def _commit(self, connection: sqlite3.Connection, jobs: list[_Job[Any]]) -> None:
         connection.execute("BEGIN IMMEDIATE")

@@ -65,7 +65,7 @@ def ground() -> Ground:
 
 
 async def test_jobs_that_follow_each_other_deliver_once(ground):
-    ground.sandbox.script("approved", after=100)
+    ground.sandbox.script("approved", after=300)
     queue = Queue()
     async with ground.client() as client:
         ctx = {"client": client, "redis": queue, "deliver": ground.deliver}

@@ -717,3 +717,9 @@ def test_every_older_version_is_brought_up_to_date(path, number):
         again = opened(path)
         assert again.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
         again.close()
+
+
+async def test_what_was_never_opened_can_be_released(path):
+    await SqliteJournal(path).release()
+
+    assert not path.exists()

@@ -1,13 +1,14 @@
 """
 Verify people in a web app, and write each verdict into your own table exactly once.
 
-IDENTOMAT_COMPANY_KEY names the account and DATABASE the file; then
+IDENTOMAT_COMPANY_KEY names the account, DATABASE the file of the table and JOURNAL that of the
+poller; then
 `uvicorn examples.fastapi_app:app`, and POST /checks/CUSTOMER begins a check.
 """
 
 import os
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +16,16 @@ import anyio
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 
-from identomat_async import Delivery, Flags, IdentomatClient, ResultPoller, Settled, Until
+from identomat_async import (
+    Delivery,
+    Flags,
+    IdentomatClient,
+    ResultPoller,
+    Settled,
+    SqliteJournal,
+    Until,
+    Watch,
+)
 
 HALF_AN_HOUR = timedelta(minutes=30)
 PAGE = """<!doctype html><title>Your identity check</title><p role="status">One moment.</p><script>
@@ -49,19 +59,24 @@ def find(customer: str) -> tuple[str, ...]:
     raise HTTPException(404, "no check was begun")
 
 
+def open_checks() -> Iterator[Watch]:
+    """Return the checks without a verdict."""
+    rows = ask("SELECT customer, token, begun FROM checks WHERE delivery IS NULL")
+    for customer, token, at in rows:
+        begun = datetime.fromisoformat(at)
+        yield Watch(token, reference=customer, begun=begun, deadline=begun + HALF_AN_HOUR)
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    """Poll while the app runs, beginning with what was open when it last ended."""
+    """Poll while the app runs, beginning with what was open when it last ended, however."""
     async with IdentomatClient.from_env() as client, anyio.create_task_group() as tasks:
         app.state.client = client
-        app.state.poller = poller = ResultPoller(client, until=Until.DECIDED)
+        journal = SqliteJournal(os.environ.get("JOURNAL", "identomat.sqlite"))
+        app.state.poller = poller = ResultPoller(client, until=Until.DECIDED, journal=journal)
         await tasks.start(poller.run, keep)
-        for customer, token, at in ask(
-            "SELECT customer, token, begun FROM checks WHERE delivery IS NULL"
-        ):
-            begun = datetime.fromisoformat(at)
-            end = begun + HALF_AN_HOUR
-            await poller.watch(token, reference=customer, begun=begun, deadline=end)
+        # The journal knows what was watched; the table knows what was begun and not watched yet.
+        await poller.reconcile(open_checks())
         yield
         await poller.drain()
 

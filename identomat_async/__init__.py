@@ -3,7 +3,8 @@ The async Python client for Identomat, and a poller that awaits very many checks
 
 `IdentomatClient` speaks to the service, `ResultPoller` waits for verdicts. What the
 service says are frozen values (`SessionResult` and its parts); what went wrong is an
-`IdentomatError`; `poll_step` is the poller's decision as a pure function.
+`IdentomatError`; a `SqliteJournal` lets a restart lose nothing, and `poll_step` is the
+poller's decision as a pure function.
 """
 
 from identomat_async import errors, events
@@ -30,6 +31,9 @@ from identomat_async._model._steps import (
     Step,
     UserQuestionnaire,
 )
+from identomat_async._polling._journal import Journal, JournalEntry, Note
+from identomat_async._polling._journal_sqlite import SqliteJournal
+from identomat_async._polling._journal_tables import MemoryJournal
 from identomat_async._polling._learned import wait_learned
 from identomat_async._polling._outcomes import (
     DeadlinePassed,
@@ -46,6 +50,7 @@ from identomat_async._polling._policy import Pending, PollPolicy
 from identomat_async._polling._poller import ResultPoller
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import poll_step
+from identomat_async._polling._sweep import sweep
 from identomat_async._polling._tally import PollerStats
 from identomat_async._polling._view import WatchedSession
 from identomat_async._wire._retry import RetryPolicy
@@ -84,10 +89,14 @@ __all__ = [
     "GeneralDocument",
     "IdentomatClient",
     "IdentomatError",
+    "Journal",
+    "JournalEntry",
     "JournalError",
     "Media",
     "MediaContent",
     "MediaNotFoundError",
+    "MemoryJournal",
+    "Note",
     "OperatorQuestionnaire",
     "Option",
     "Outcome",
@@ -118,6 +127,7 @@ __all__ = [
     "SessionStatus",
     "Settled",
     "SignatureError",
+    "SqliteJournal",
     "Step",
     "TechnicalDetails",
     "TransportError",
@@ -130,6 +140,7 @@ __all__ = [
     "errors",
     "events",
     "poll_step",
+    "sweep",
     "wait_learned",
     "wait_person",
 ]

@@ -5,7 +5,7 @@ A mistyped token is nearly the token, and flags may name a person; an error trac
 what is in the frames of an error.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, TypeVar, cast
@@ -49,10 +49,10 @@ def _refusing_later(
     return edge
 
 
-def result_or_refusal(act: Callable[[], T]) -> T | ConfigurationError:
-    """Return what *act* returns, or the `ConfigurationError` that it raises, without frames."""
+async def result_or_refusal(acting: Awaitable[T]) -> T | ConfigurationError:
+    """Return what *acting* comes to, or the `ConfigurationError` that it ends with, bare."""
     try:
-        return act()
+        return await acting
     except ConfigurationError as error:
         return _bare(error)
 

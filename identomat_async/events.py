@@ -12,6 +12,7 @@ from typing import Literal
 import attrs
 
 PauseReason = Literal["asked", "outage"]
+Role = Literal["active", "idle", "stand_by"]
 
 
 @attrs.frozen(kw_only=True)
@@ -106,6 +107,49 @@ class OutcomeReady(SessionEvent):
 
     outcome: str
     status: str | None
+
+
+@attrs.frozen(kw_only=True)
+class ResultReversed(SessionEvent):
+    """
+    A session that the journal knows as approved has come to something else.
+
+    Only seen when an outcome is delivered again, for which its document is read again; the
+    newer one counts.
+
+    Attributes:
+        outcome: The name of the outcome's class now.
+        status: The known status now, None otherwise.
+    """
+
+    outcome: str
+    status: str | None
+
+
+@attrs.frozen(kw_only=True)
+class RoleChanged(Event):
+    """
+    A poller with a journal polls from now on, or leaves that to another.
+
+    Attributes:
+        role: ``"active"``, ``"stand_by"`` or ``"idle"``.
+    """
+
+    role: Role
+
+
+@attrs.frozen(kw_only=True)
+class JournalFailed(Event):
+    """
+    The journal cannot be written; what was to be written is tried again.
+
+    Nothing is handed over or acknowledged meanwhile that is not written down.
+
+    Attributes:
+        reason: A word for why, as in `JournalError`; None without one.
+    """
+
+    reason: str | None
 
 
 @attrs.frozen(kw_only=True)

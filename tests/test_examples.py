@@ -41,6 +41,7 @@ def until(reached: Callable[[], Any], *, seconds: float = 30.0) -> Any:
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DATABASE", str(tmp_path / "checks.sqlite"))
+    monkeypatch.setenv("JOURNAL", str(tmp_path / "journal.sqlite"))
     return tmp_path / "checks.sqlite"
 
 

@@ -1,9 +1,9 @@
 """What nobody can look at: for how long a watch outlives its deadline."""
 
-import asyncio
+from datetime import UTC, datetime, timedelta
 
 import anyio
-import trio
+import pytest
 
 from identomat_async import (
     AuthenticationError,
@@ -13,6 +13,7 @@ from identomat_async import (
     ResultPoller,
     ServerError,
     Settled,
+    WaitTimeoutError,
 )
 from identomat_async._clock import Clock
 from identomat_async._polling._patience import Patience
@@ -105,7 +106,7 @@ async def test_those_for_whom_others_leave_no_room_are_given_up_after_the_grace(
     async with ResultPoller(source, rate=budget, deadline=10, grace=120) as poller:
         await poller.watch("one")
         await anyio.sleep(100)
-        await poller.watch("late", deadline=0)
+        await poller.watch("late", deadline=datetime.now(UTC) - timedelta(hours=1))
         outcome = await anext(poller)
         later = await anext(poller)
 
@@ -133,21 +134,32 @@ async def test_a_machine_that_slept_gives_nobody_up(source):
     assert isinstance(outcome, Settled)
 
 
-async def test_an_event_loop_that_stood_still_gives_nobody_up(source, anyio_backend):
+async def test_an_event_loop_that_stood_still_gives_nobody_up(source, virtual_clock):
     source.says("one", "approved")
 
     async with ResultPoller(source, deadline=10, grace=120) as poller:
         await poller.watch("one")
         source.pause.heed(100)
         await anyio.sleep(50)
-        stand_still(7200, backend=anyio_backend[0])
+        virtual_clock.stall(7200)
         outcome = await anext(poller)
 
     assert isinstance(outcome, Settled)
 
 
-def stand_still(span: float, *, backend: str) -> None:
-    if backend == "trio":
-        trio.lowlevel.current_clock().jump(span)
-    else:
-        asyncio.get_running_loop().skipped += span
+async def test_who_is_let_go_unanswered_ends_nothing_for_others(source):
+    source.decides("one", "approved", after=90)
+
+    async with ResultPoller(source, deadline=None) as poller:
+        await poller.watch("one")
+        await anyio.sleep(60)
+        source.pause.heed(300)
+        with pytest.raises(WaitTimeoutError):
+            await poller.wait("one", deadline=10)
+        assert poller.stats().durations.censored == ()
+        with pytest.raises(WaitTimeoutError):
+            await poller.wait("other", deadline=10)
+        assert len(poller.stats().durations.censored) == 1
+        outcome = await anext(poller)
+
+    assert isinstance(outcome, Settled)

@@ -13,6 +13,7 @@ from identomat_async._cli._doctor import doctor
 from identomat_async._cli._exits import Exit, as_markdown
 from identomat_async._cli._group import Commands
 from identomat_async._cli._hash import hash_
+from identomat_async._cli._journal import journal
 from identomat_async._cli._media import media
 from identomat_async._cli._result import result
 from identomat_async._cli._sandbox import sandbox
@@ -30,7 +31,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "screening": screening,
         "delete": delete,
     },
-    "Operation": {"doctor": doctor, "hash": hash_},
+    "Operation": {"doctor": doctor, "journal": journal, "hash": hash_},
     "Without a contract": {"sandbox": sandbox, "demo": demo},
 }
 

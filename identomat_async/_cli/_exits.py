@@ -62,6 +62,7 @@ _OF_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
     (errors.MediaNotFoundError, Exit.GONE),
     (errors.AuthenticationError, Exit.REFUSED),
     (errors.SignatureError, Exit.REFUSED),
+    (errors.JournalError, Exit.FAULT),
     (errors.IdentomatError, Exit.FAILED),
 )
 

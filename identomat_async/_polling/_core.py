@@ -2,7 +2,8 @@
 
 import copy
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
@@ -10,22 +11,29 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from identomat_async._budget import RateBudget
+from identomat_async._clock import Deadline
 from identomat_async._polling._courier import Courier, Handler, is_handling
 from identomat_async._polling._desk import Desk, Terms
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._hub import Hub
+from identomat_async._polling._journal import Journal
 from identomat_async._polling._learner import Learner
+from identomat_async._polling._ledger import Ledger
 from identomat_async._polling._outbox import Outbox
-from identomat_async._polling._outcomes import Outcome
+from identomat_async._polling._outcomes import Outcome, Until, Watch
 from identomat_async._polling._policy import PollPolicy
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
 from identomat_async._polling._tally import LimitedBy, PollerStats
+from identomat_async._polling._waiting import Lone
 from identomat_async._polling._waits import Waits
 from identomat_async.errors import ClientClosedError, ConfigurationError, IdentomatError
+from identomat_async.events import Role
 
 OnAccountError = Literal["pause", "raise"]
 
+# So many watches are taken on before other tasks get a turn.
+BATCH = 500
 # Seconds that a handler gets to accept what there is when `run` ends.
 GRACE = 5.0
 
@@ -45,6 +53,7 @@ class Core:
         hub: Hub,
         buffer: int,
         forever: bool,
+        journal: Journal | None,
     ) -> None:
         roster = Roster()
         self.source = source
@@ -65,6 +74,11 @@ class Core:
             is_blocked=lambda: self.outbox.is_full,
         )
         self.desk = Desk(self.engine, self.outbox, terms)
+        self.ledger = (
+            None
+            if journal is None
+            else Ledger(journal, engine=self.engine, desk=self.desk, outbox=self.outbox)
+        )
         self.waits = Waits(self.engine, self.desk, has_form=lambda: self._form is not None)
         self._forever = forever
         self._form: Literal["block", "service"] | None = None
@@ -79,7 +93,12 @@ class Core:
     @property
     def watched(self) -> int:
         """How many watches there are whose outcome has not been handed over."""
-        return self.desk.watching + len(self.outbox) + len(self.outbox.unacked)
+        written = 0 if self.ledger is None else len(self.ledger)
+        return self.desk.watching + written + len(self.outbox) + len(self.outbox.unacked)
+
+    def has(self, token: str) -> bool:
+        """Tell whether a session is watched and its outcome not handed over."""
+        return self.desk.has(token) or (self.ledger is not None and self.ledger.has(token))
 
     def check(self) -> None:
         """
@@ -92,6 +111,80 @@ class Core:
         if self._is_closed:
             raise ClientClosedError("the poller is closed: make another one")
         self.source.home.check()
+
+    # Watches
+
+    async def watch(self, watches: Sequence[str | Watch], *, more: int = 0) -> None:
+        """
+        Watch sessions, *more* of which are about to follow.
+
+        Raises:
+            ConfigurationError: One cannot work.
+            JournalError: They cannot be written down.
+        """
+        if self.ledger is not None:
+            await self.ledger.watch(watches)
+        else:
+            self.desk.watch_all(watches, more=more)
+            await checkpoint()
+
+    async def watch_each(self, watches: AsyncIterable[str | Watch]) -> None:
+        """Watch sessions as they come."""
+        taken = 0
+        async for watch in watches:
+            if self.ledger is not None:
+                await self.ledger.watch([watch])
+                continue
+            self.desk.watch_all([watch])
+            taken += 1
+            if not taken % BATCH:
+                await checkpoint()
+
+    async def reconcile_each(self, watches: AsyncIterable[str | Watch]) -> int:
+        """Watch sessions that are not watched yet; return how many these are."""
+        batch, added = list[str | Watch](), 0
+        async for watch in watches:
+            batch.append(watch)
+            if len(batch) == BATCH:
+                added += await self._reconcile(batch)
+                batch = []
+        return added + await self._reconcile(batch)
+
+    async def _reconcile(self, watches: Sequence[str | Watch]) -> int:
+        if self.ledger is not None:
+            return await self.ledger.reconcile(watches)
+        tokens = [each if isinstance(each, str) else each.token for each in watches]
+        named = dict(zip(tokens, watches, strict=True))
+        new = [watch for token, watch in named.items() if not self.desk.has(token)]
+        await self.watch(new)
+        return len(new)
+
+    async def discard(self, token: str) -> bool:
+        """Watch a session no more; False if it was not watched."""
+        if self.ledger is not None:
+            return await self.ledger.discard(token)
+        was_watched = self.desk.discard(token)
+        await checkpoint()
+        return was_watched
+
+    def nudge(self, token: str) -> bool:
+        """Look at a session now; False if that cannot be."""
+        return self.desk.nudge(token) if self.ledger is None else self.ledger.nudge(token)
+
+    async def join(self, token: str, *, deadline: Deadline | None, until: Until | None) -> Lone:
+        """Wait for a session that another process may poll."""
+        left = await self._left_to_another([token])
+        return self.waits.join(token, deadline=deadline, until=until, is_left=bool(left))
+
+    async def wait_all(
+        self, tokens: Sequence[str], *, deadline: Deadline | None, until: Until | None
+    ) -> dict[str, Outcome]:
+        """Wait for sessions that another process may poll."""
+        left = await self._left_to_another(tokens)
+        return await self.waits.wait_all(tokens, deadline=deadline, until=until, left=left)
+
+    async def _left_to_another(self, tokens: Sequence[str]) -> AbstractSet[str]:
+        return frozenset() if self.ledger is None else await self.ledger.left_to_another(tokens)
 
     # The block
 
@@ -133,6 +226,11 @@ class Core:
         return None
 
     def _check_iteration(self) -> None:
+        if self.ledger is not None:
+            raise ConfigurationError(
+                "with a journal outcomes go to the handler of `run`, which accepts them one "
+                "by one; iterate a poller that has none"
+            )
         if self._form != "block":
             raise ConfigurationError(
                 "iterate inside `async with poller:`; `run` gives outcomes to its handler"
@@ -163,21 +261,35 @@ class Core:
                 outbox=self.outbox,
                 tally=self.learner.tally,
                 concurrency=concurrency,
+                acceptance=self.ledger,
             )
             try:
                 await self.waits.take_over()
-                async with self.engine.hosted() as tasks:
+                async with self._journaled(), self.engine.hosted() as tasks:
+                    if self.ledger is not None:
+                        await self.ledger.open()
+                        tasks.start_soon(self.ledger.run)
                     tasks.start_soon(courier.run)
                     started()
                     await self._end.wait()
                     self.engine.stop()
                     with anyio.move_on_after(self._grace):
+                        if self.ledger is not None:
+                            await self.ledger.scribe.settled()
                         await courier.finish()
             finally:
                 self.learner.halt.probes = False
                 self._ended.set()
             if self._error is not None:
                 raise copy.copy(self._error)
+
+    @asynccontextmanager
+    async def _journaled(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            if self.ledger is not None:
+                await self.ledger.close()
 
     async def drain(self, grace: float) -> None:
         """Have `run` poll no more, and return when the handler has what there is."""
@@ -224,7 +336,10 @@ class Core:
 
     def _deliver(self, outcome: Outcome) -> None:
         self.desk.watching -= 1
-        self.outbox.add(outcome)
+        if self.ledger is None:
+            self.outbox.add(outcome)
+        else:
+            self.ledger.came(outcome)
 
     def _halted(self, error: IdentomatError) -> None:
         for waiter in list(self.engine.roster.waiters()):
@@ -245,7 +360,7 @@ class Core:
         learner, engine, now = self.learner, self.engine, self.engine.now()
         answered_at = learner.tally.answered_at
         return PollerStats(
-            role="active" if engine.is_running else "idle",
+            role=self._role,
             watched=len(engine.roster.live),
             due=engine.roster.agenda.due(now) + len(engine.roster.held),
             in_flight=engine.in_flight,
@@ -267,8 +382,15 @@ class Core:
             durations=learner.tally.durations,
         )
 
+    @property
+    def _role(self) -> Role:
+        if self.ledger is not None and self.ledger.role != "idle":
+            return self.ledger.role
+        return "active" if self.engine.is_running else "idle"
+
     def _limited_by(self, now: float) -> LimitedBy:
         reasons: tuple[tuple[LimitedBy, bool], ...] = (
+            ("stand_by", self._role == "stand_by"),
             ("halted", self.learner.halt.error is not None),
             ("paused", self.learner.outage.is_down or self.source.pause.remaining() > 0),
             ("consumer", bool(self.engine.roster.held)),

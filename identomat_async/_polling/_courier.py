@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -23,6 +24,16 @@ _FIRST_RETRY = 1.0
 _LAST_RETRY = 300.0
 
 _logger = logging.getLogger("identomat_async")
+
+
+class Acceptance(Protocol):
+    """Where it is written down what becomes of deliveries."""
+
+    async def accepted(self, delivery: Delivery) -> None:
+        """Return when it is written down that the handler has accepted a delivery."""
+
+    def refused(self, delivery: Delivery, error: str) -> None:
+        """Have it written down that the handler raised *error*."""
 
 
 class _Call:
@@ -44,10 +55,19 @@ class Courier:
     Hands deliveries over, at most *concurrency* at a time.
 
     A delivery whose handler raises is tried again by itself after 1 s, doubling to 5 min,
-    and holds nobody else up.
+    and holds nobody else up. It counts as accepted once *acceptance* knows, if there is one.
     """
 
-    def __init__(self, handler: Handler, *, outbox: Outbox, tally: Tally, concurrency: int) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        outbox: Outbox,
+        tally: Tally,
+        concurrency: int,
+        acceptance: Acceptance | None = None,
+    ) -> None:
+        self._acceptance = acceptance
         self._handler = handler
         self._outbox = outbox
         self._tally = tally
@@ -120,7 +140,7 @@ class Courier:
 
     async def _give(self, delivery: Delivery) -> None:
         try:
-            await self._call(delivery)
+            await called(self._handler, delivery)
         except Exception as error:  # noqa: BLE001 - whatever it is, the outcome is not lost
             self._refused(delivery, type(error).__name__)
         except anyio.get_cancelled_exc_class() as error:
@@ -129,21 +149,16 @@ class Courier:
             # Not we are cancelled, but something that the handler awaited.
             self._refused(delivery, type(error).__name__)
         else:
+            if self._acceptance is not None:
+                await self._acceptance.accepted(delivery)
             self._outbox.accepted(delivery.id)
         finally:
             self._outbox.put_down(delivery.id)
 
-    async def _call(self, delivery: Delivery) -> None:
-        if _is_async(self._handler):
-            returned = self._handler(delivery)
-        else:
-            # In a box: trio takes it amiss when a plain function returns a coroutine.
-            (returned,) = await run_sync(lambda: (self._handler(delivery),))
-        if inspect.isawaitable(returned):
-            await returned
-
     def _refused(self, delivery: Delivery, error: str) -> None:
         self._tally.handler_errors += 1
+        if self._acceptance is not None:
+            self._acceptance.refused(delivery, error)
         delay = min(_FIRST_RETRY * 2 ** min(delivery.attempt - 1, 20), _LAST_RETRY)
         _logger.warning(
             "the delivery handler raised %s; delivery %s comes again in %.0f s",
@@ -156,6 +171,17 @@ class Courier:
 
     def _postpone(self, delivery: Delivery, until: float) -> None:
         heapq.heappush(self._later, (until, next(self._order), delivery.id))
+
+
+async def called(handler: Handler, delivery: Delivery) -> None:
+    """Give a delivery to a handler, in a worker thread if that is a plain function."""
+    if _is_async(handler):
+        returned = handler(delivery)
+    else:
+        # In a box: trio takes it amiss when a plain function returns a coroutine.
+        (returned,) = await run_sync(lambda: (handler(delivery),))
+    if inspect.isawaitable(returned):
+        await returned
 
 
 def is_handling(outbox: Outbox) -> bool:

@@ -157,7 +157,7 @@ class Desk:
         try:
             for watch in watches:
                 if not isinstance(watch, str):
-                    self._watch(self._state_for(watch, now))
+                    self._watch(self.state_for(watch, now))
                     continue
                 state = PollState(
                     token=watch if is_shaped(watch) else checked_token(watch),
@@ -194,6 +194,35 @@ class Desk:
             later = attrs.evolve(later, fresh=due >= later.deadline)
             self._roster.add(Entry(later, delivers=True), due)
             self.watching += 1
+
+    def admit(self, state: PollState, *, within: float | None = None) -> None:
+        """
+        Watch a session that is watched already, as is written down.
+
+        Args:
+            state: What is known of it.
+            within: The first look comes within so many seconds, if not sooner.
+        """
+        entry, now = self._roster.live.get(state.token), self._engine.clock.stamp()
+        if entry is not None:
+            self._join(entry, state)
+        else:
+            due = self._first_look(max(0.0, now - state.begun), now, state.ends_at)
+            entry = Entry(state, delivers=True)
+            self._roster.add(entry, due)
+            self.watching += 1
+        if within is not None:
+            due = now + within * self._engine.learner.policy.random()
+            self._roster.put(entry, min(entry.due, due))
+        self._engine.wake()
+
+    def clear(self) -> None:
+        """Watch nothing more; who waits for a session goes on waiting."""
+        for entry in list(self._roster.live.values()):
+            if entry.delivers:
+                entry.delivers = False
+                self._roster.settle(entry)
+        self.watching = 0
 
     def entry_for(self, token: str, *, now: float, deadline: float, until: Until) -> Entry:
         """Return the session as the engine holds it, which may be new and then has no waiter."""
@@ -244,7 +273,13 @@ class Desk:
         self._outbox.notify()  # an iteration may have waited for this one alone
         return is_known
 
-    def _state_for(self, watch: Watch, now: float) -> PollState:
+    def state_for(self, watch: Watch, now: float) -> PollState:
+        """
+        Return what is known of a watch before the first look.
+
+        Raises:
+            ConfigurationError: It cannot work.
+        """
         return PollState(
             token=checked_token(watch.token),
             reference=_checked_reference(watch.reference),

@@ -30,6 +30,7 @@ class Outbox:
         self._since: dict[str, float] = {}
         self._has_room = has_room
         self._size = size
+        self._coming = 0
         self._waiting: dict[str, Delivery] = {}
         self._event: anyio.Event | None = None
 
@@ -54,14 +55,27 @@ class Outbox:
 
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome until somebody takes it."""
-        self._waiting[outcome.token] = Delivery(id=uuid.uuid4().hex, outcome=outcome)
+        self.put(Delivery(id=uuid.uuid4().hex, outcome=outcome))
+
+    def put(self, delivery: Delivery) -> None:
+        """Keep a delivery until somebody takes it."""
+        self._waiting[delivery.token] = delivery
         self._weigh()
         self.notify()
 
+    def expect(self, coming: int) -> None:
+        """Reckon with so many outcomes that are on their way."""
+        self._coming = coming
+        self._weigh()
+
     def get(self, token: str) -> Outcome | None:
         """Return the outcome of a session that waits here, None if none does."""
-        delivery = self._waiting.get(token)
+        delivery = self.waiting(token)
         return None if delivery is None else delivery.outcome
+
+    def waiting(self, token: str) -> Delivery | None:
+        """Return the delivery of a session that nobody has taken, None if there is none."""
+        return self._waiting.get(token)
 
     def take(self) -> Delivery | None:
         """Take the first, None if there is none."""
@@ -118,6 +132,12 @@ class Outbox:
         self._weigh()
         return is_waiting or bool(names)
 
+    def clear(self) -> None:
+        """Forget everything, which is written down elsewhere."""
+        for kept in (self._waiting, self.unacked, self._since, self._in_hand):
+            kept.clear()
+        self._weigh()
+
     def listen(self) -> anyio.Event:
         """Return an event that is set at the next change."""
         if self._event is None or self._event.is_set():
@@ -136,7 +156,7 @@ class Outbox:
 
     def _weigh(self) -> None:
         # Not weighed when a refused one is handed over again: it may well come back.
-        kept = len(self._waiting) + len(self.unacked) - len(self._in_hand)
+        kept = len(self._waiting) + len(self.unacked) - len(self._in_hand) + self._coming
         if kept >= self._size:
             self.is_full = True
         elif self.is_full and kept < self._size - self._size // _ROOM:

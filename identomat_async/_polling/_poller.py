@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import islice
 from operator import length_hint
 from types import TracebackType
@@ -18,10 +17,11 @@ from identomat_async._budget import RateBudget, whole
 from identomat_async._clock import Deadline, Seconds, seconds
 from identomat_async._edge import refusing, result_or_refusal
 from identomat_async._model._result import SessionResult
-from identomat_async._polling._core import GRACE, Core, OnAccountError
+from identomat_async._polling._core import BATCH, GRACE, Core, OnAccountError
 from identomat_async._polling._courier import Handler
 from identomat_async._polling._desk import Terms
 from identomat_async._polling._hub import Hub
+from identomat_async._polling._journal import Journal
 from identomat_async._polling._many import checked_many, each_of, unique_tokens
 from identomat_async._polling._outcomes import Outcome, Until, Watch
 from identomat_async._polling._person import wait_person
@@ -31,9 +31,6 @@ from identomat_async._polling._tally import PollerStats
 from identomat_async._polling._view import WatchedSession, seen
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Observer
-
-# So many watches are taken on before other tasks get a turn.
-_BATCH = 500
 
 
 class ResultPoller:
@@ -63,6 +60,8 @@ class ResultPoller:
         buffer: So many outcomes may wait to be taken, those that the handler has refused
             included; then sessions are looked at only if somebody awaits them.
         forever: Whether iteration goes on when no watch is left.
+        journal: Where it is written down what is watched, such as a `SqliteJournal`: then a
+            restart loses nothing, and `run` delivers everything at least once.
         gone_window: Seconds over which the service must deny a session three times.
         observers: Functions that are called with every event.
 
@@ -83,6 +82,7 @@ class ResultPoller:
         max_in_flight: int = 20,
         buffer: int = 1000,
         forever: bool = False,
+        journal: Journal | None = None,
         gone_window: Seconds = 60.0,
         observers: Iterable[Observer] = (),
     ) -> None:
@@ -104,6 +104,7 @@ class ResultPoller:
             hub=Hub(observers),
             buffer=whole(buffer, name="buffer"),
             forever=forever,
+            journal=journal,
         )
         self._block: AbstractAsyncContextManager[None] = self._core.block()
 
@@ -119,7 +120,7 @@ class ResultPoller:
 
     def __contains__(self, token: object) -> bool:
         """Tell whether a session is watched and its outcome not handed over."""
-        return isinstance(token, str) and self._core.desk.has(token)
+        return isinstance(token, str) and self._core.has(token)
 
     async def __aenter__(self) -> Self:
         block = self._core.block()
@@ -155,6 +156,8 @@ class ResultPoller:
         """
         Watch a session; its outcome comes to the iteration, or to the handler of `run`.
 
+        With a journal the watch is durable when this returns.
+
         The same session watched twice is one watch, with the later deadline, the stricter
         *until* and the last reference. What is None is the poller's own.
 
@@ -171,6 +174,7 @@ class ResultPoller:
 
         Raises:
             ConfigurationError: An argument cannot work.
+            JournalError: It could not be written down; nothing is watched.
             ClientClosedError: The poller is closed.
         """
         self._core.check()
@@ -182,8 +186,7 @@ class ResultPoller:
             review=review,
             begun=begun,
         )
-        self._core.desk.watch_all([watch])
-        await checkpoint()
+        await self._core.watch([watch])
 
     @refusing
     async def watch_many(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> None:
@@ -201,20 +204,37 @@ class ResultPoller:
         checked_many(watches, of="tokens and watches")
         if isinstance(watches, AsyncIterable):
             async with aclosing(each_of(watches)) as each:
-                taken = 0
-                async for watch in each:
-                    self._core.desk.watch_all([watch])
-                    taken += 1
-                    if not taken % _BATCH:
-                        await checkpoint()
+                await self._core.watch_each(each)
             return
         remaining = iter(watches)
         try:
-            while batch := list(islice(remaining, _BATCH)):
-                self._core.desk.watch_all(batch, more=length_hint(remaining))
-                await checkpoint()
+            while batch := list(islice(remaining, BATCH)):
+                await self._core.watch(batch, more=length_hint(remaining))
         finally:
             self._core.desk.expect(0)
+
+    @refusing
+    async def reconcile(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> int:
+        """
+        Watch those of the sessions that the application calls open that are not watched.
+
+        What is watched, or is on its way to the handler, stays as it is.
+
+        Args:
+            watches: Tokens or `Watch` values, from an iterable or async iterable.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            ConfigurationError: One cannot work.
+            JournalError: They could not be written down.
+            ClientClosedError: The poller is closed.
+        """
+        self._core.check()
+        checked_many(watches, of="tokens and watches")
+        async with aclosing(each_of(watches)) as each:
+            return await self._core.reconcile_each(each)
 
     @refusing
     async def discard(self, token: str) -> bool:
@@ -227,16 +247,15 @@ class ResultPoller:
             Whether it was watched.
         """
         self._core.check()
-        was_watched = self._core.desk.discard(token)
-        await checkpoint()
-        return was_watched
+        return await self._core.discard(token)
 
     @refusing
     def nudge(self, token: str) -> bool:
         """
         Look at a session now: the person has come back to `return_url`.
 
-        Looks follow 2, 5, 10, 20 and 40 s later, then the schedule goes on.
+        Looks follow 2, 5, 10, 20 and 40 s later, then the schedule goes on. If another
+        process polls it is told so, and True says no more than that.
 
         However often this is called, no session is looked at for it more than every 2 s.
 
@@ -247,7 +266,7 @@ class ResultPoller:
             ConfigurationError: This is not the thread of the poller's event loop.
         """
         self._core.source.home.check_thread()
-        return self._core.desk.nudge(token)
+        return self._core.nudge(token)
 
     async def wait(
         self, token: str, *, deadline: Deadline | None = None, until: Until | None = None
@@ -271,9 +290,9 @@ class ResultPoller:
         """
         # One frame and no timer: a hundred thousand tasks may stand here.
         self._core.check()
-        join = partial(self._core.waits.join, token, deadline=deadline, until=until)
-        waiter = result_or_refusal(join)
-        del token, join  # or whoever is cancelled here, or refused, would show it
+        joining = self._core.join(token, deadline=deadline, until=until)
+        del token  # or whoever is cancelled here, or refused, would show it
+        waiter = await result_or_refusal(joining)
         if isinstance(waiter, ConfigurationError):
             raise waiter
         try:
@@ -309,9 +328,9 @@ class ResultPoller:
             ClientClosedError: The poller is closed.
         """
         self._core.check()
-        unique = await unique_tokens(tokens)
+        named = await unique_tokens(tokens)
         self._core.check()  # it may have been closed while they came
-        return await self._core.waits.wait_all(unique, deadline=deadline, until=until)
+        return await self._core.wait_all(named, deadline=deadline, until=until)
 
     async def run(
         self,

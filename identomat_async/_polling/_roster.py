@@ -1,6 +1,6 @@
 """The sessions that are looked at, and when each is due. No clock, no I/O."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import attrs
@@ -18,13 +18,15 @@ class Roster:
     """
     Every session by its token, on an agenda, and counted in the demand.
 
-    *held* are those that are due and held back for a slow consumer.
+    *held* are those that are due and held back for a slow consumer; *in_review* is called
+    with the state of a session when that says since when an operator is deciding.
     """
 
     live: dict[str, Entry] = attrs.field(factory=dict)
     demand: Demand = attrs.field(factory=Demand)
     agenda: Agenda[Entry] = attrs.field(factory=Agenda)
     held: dict[str, Entry] = attrs.field(factory=dict)
+    in_review: Callable[[PollState], object] = lambda _: None
 
     def add(self, entry: Entry, due: float, *, first: bool = False) -> None:
         """Take a session on, to be looked at at *due*, *first* of those who are due then."""
@@ -42,6 +44,8 @@ class Roster:
     def know(self, entry: Entry, state: PollState) -> None:
         """Take in what is known of a session that is looked at."""
         in_review, was_in_review = state.status is MANUAL_CHECK, entry.state.status is MANUAL_CHECK
+        if state.reviewed != entry.state.reviewed:
+            self.in_review(state)
         entry.state = state
         if in_review is not was_in_review:
             self.demand.remove(state.begun, in_review=was_in_review)

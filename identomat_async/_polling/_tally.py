@@ -11,9 +11,9 @@ from identomat_async._polling._durations import Durations
 from identomat_async._polling._outcomes import DeadlinePassed, Outcome, Settled
 from identomat_async._polling._state import PollState
 from identomat_async.errors import IdentomatError
+from identomat_async.events import Role
 
 LimitedBy = Literal["nothing", "rate", "in_flight", "consumer", "paused", "halted", "stand_by"]
-Role = Literal["active", "idle", "stand_by"]
 
 _RECENT = 300.0
 _SAMPLES = 1000

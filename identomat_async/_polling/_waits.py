@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 import anyio
 
@@ -11,6 +12,9 @@ from identomat_async._polling._desk import Desk, checked_until
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._outcomes import Outcome, Until
 from identomat_async._polling._waiting import Group, Lone, Member
+
+# What another process polls is looked at here after so many seconds, if nothing comes.
+SELDOM = 3600.0
 
 
 class Waits:
@@ -33,9 +37,13 @@ class Waits:
         """Whether somebody polls, or is about to."""
         return self._engine.is_running or self._has_form()
 
-    def join(self, token: str, *, deadline: Deadline | None, until: Until | None) -> Lone:
+    def join(
+        self, token: str, *, deadline: Deadline | None, until: Until | None, is_left: bool = False
+    ) -> Lone:
         """
         Wait for one session, which is looked at now; `leave` it in the end.
+
+        If *is_left* another process polls it, and it is looked at when time is up.
 
         Raises:
             ConfigurationError: An argument cannot work.
@@ -45,7 +53,8 @@ class Waits:
         until = terms.until if until is None else checked_until(until)
         entry = self._desk.entry_for(checked_token(token), now=now, deadline=ends_at, until=until)
         waiter = Lone(entry, until=until, deadline=ends_at, since=now)
-        self._desk.join(waiter, due=now, first=True)
+        due = min(ends_at, now + SELDOM) if is_left else now
+        self._desk.join(waiter, due=due, first=not is_left)
         self._engine.let_go_at(waiter, max(ends_at, now) + self._engine.source.timeout)
         self._fail_if_halted(waiter)
         return waiter
@@ -67,10 +76,17 @@ class Waits:
             await waiter.listen()
 
     async def wait_all(
-        self, tokens: Sequence[str], *, deadline: Deadline | None, until: Until | None
+        self,
+        tokens: Sequence[str],
+        *,
+        deadline: Deadline | None,
+        until: Until | None,
+        left: AbstractSet[str] = frozenset(),
     ) -> dict[str, Outcome]:
         """
         Return what became of each of *tokens*, which are all different.
+
+        Those *left* to another process are looked at when time is up.
 
         Raises:
             ConfigurationError: An argument cannot work.
@@ -80,7 +96,7 @@ class Waits:
         until = terms.until if until is None else checked_until(until)
         members: list[Member] = []
         try:
-            self._join_all(tokens, group, members, ends_at=ends_at, until=until)
+            self._join_all(tokens, group, members, ends_at=ends_at, until=until, left=left)
             with anyio.move_on_after(max(ends_at, now) + self._engine.source.timeout - now):
                 while not group.is_over:
                     await self.over(group)
@@ -103,6 +119,7 @@ class Waits:
         *,
         ends_at: float,
         until: Until,
+        left: AbstractSet[str],
     ) -> None:
         # Looked at first as quickly as the rate allows.
         now, rate = self._engine.now(), self._engine.rate
@@ -110,7 +127,9 @@ class Waits:
         for index, token in enumerate(tokens):
             entry = self._desk.entry_for(token, now=now, deadline=ends_at, until=until)
             member = Member(entry, group, until=until, deadline=ends_at, since=now)
-            self._desk.join(member, due=now + index * gap)
+            self._desk.join(
+                member, due=min(ends_at, now + SELDOM) if token in left else now + index * gap
+            )
             members.append(member)
         if members:
             self._desk.mind_the_rate(ends_at - now)

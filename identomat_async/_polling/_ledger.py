@@ -1,0 +1,385 @@
+"""A poller's side of its journal: what it writes there, and what it takes up from there."""
+
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from itertools import islice
+
+import anyio
+import attrs
+from anyio.lowlevel import checkpoint
+
+from identomat_async._polling._desk import Desk
+from identomat_async._polling._engine import Engine
+from identomat_async._polling._entry import Entry
+from identomat_async._polling._hub import known
+from identomat_async._polling._journal import Journal, JournalEntry
+from identomat_async._polling._outbox import Outbox
+from identomat_async._polling._outcomes import Delivery, Outcome, Watch, ends
+from identomat_async._polling._redelivery import (
+    is_reversed,
+    outcome_without_document,
+    read_again,
+    redelivery,
+)
+from identomat_async._polling._scribe import Scribe
+from identomat_async._polling._state import PollState
+from identomat_async._polling._tasks import task_group
+from identomat_async._polling._waits import SELDOM
+from identomat_async.errors import ConfigurationError, JournalError
+from identomat_async.events import ResultReversed, Role, RoleChanged
+
+# How often is looked for what other processes have left, and for the death of the one
+# that polls.
+_TICK = 0.1
+# After a restart everybody is looked at within so many seconds, if the rate allows it.
+_RESUMED_WITHIN = 1.5
+# So many are taken up before other tasks get a turn.
+_BATCH = 500
+
+_logger = logging.getLogger("identomat_async")
+
+
+class Ledger:
+    """
+    Keeps a poller and its journal in step.
+
+    *role* says whether this poller polls what is in the journal (``"active"``), waits for
+    another one to end (``"stand_by"``), or has nobody who runs it (``"idle"``).
+    """
+
+    def __init__(self, journal: Journal, *, engine: Engine, desk: Desk, outbox: Outbox) -> None:
+        self.role: Role = "idle"
+        self.journal = journal
+        self.scribe = Scribe(
+            journal=journal,
+            outbox=outbox,
+            hub=engine.learner.hub,
+            token_hash=engine.source.token_hash,
+            now=engine.now,
+        )
+        self._engine = engine
+        self._desk = desk
+        self._outbox = outbox
+        self._hub = engine.learner.hub
+        # What was written down here for another to poll.
+        self._passed_on: set[str] = set()
+        # What is read again to be delivered again, by token; and what is to be done next
+        # for a session of which that was delivered.
+        self._again: dict[str, JournalEntry] = {}
+        self._next: set[str] = set()
+        # The deliveries that are known here.
+        self._ours: set[str] = set()
+        # Sessions that somebody here waits for and another process polls.
+        self._parked: set[str] = set()
+        # Those of whom is asked next whether they have ended, and when that is worth it.
+        self._round: Iterator[str] = iter(())
+        self._many = _BATCH
+        engine.roster.in_review = self._reviewed
+
+    def has(self, token: str) -> bool:
+        """Tell whether a session is written down here and not in the desk's hands."""
+        return token in self.scribe.pending or token in self._passed_on
+
+    def __len__(self) -> int:
+        return len(self.scribe.pending) + len(self._passed_on)
+
+    # What the application asks for
+
+    async def watch(self, watches: Sequence[str | Watch]) -> None:
+        """
+        Watch sessions; return when that is durable.
+
+        Raises:
+            ConfigurationError: One cannot work; none is watched.
+            JournalError: They cannot be written down; none is watched.
+        """
+        states = self._states(watches)
+        if self.role == "active":
+            later = [await self._after_outcome(state) for state in states]
+            await self._write_and_admit([state for state in later if state is not None])
+        else:
+            await self.journal.watched(states, leave_notes=True)
+            await self._pass_on(states)
+
+    async def reconcile(self, watches: Sequence[str | Watch]) -> int:
+        """Watch those that the journal does not have; return how many these are."""
+        states = self._states(watches)
+        is_active = self.role == "active"
+        added = await self.journal.reconcile(states, leave_notes=not is_active)
+        new = [state for state, is_added in zip(states, added, strict=True) if is_added]
+        if is_active:
+            await self._admit(new)
+        else:
+            await self._pass_on(new)
+        return len(new)
+
+    async def discard(self, token: str) -> bool:
+        """Watch a session no more, and forget its outcome; False if there was nothing."""
+        was_there = await self.journal.discard(token, leave_notes=self.role != "active")
+        return self._forget(token) or was_there
+
+    def nudge(self, token: str) -> bool:
+        """Have a session looked at now, here or by the one that polls."""
+        if self.role == "active":
+            return self._desk.nudge(token) or token in self._again
+        self.journal.nudge(token)
+        return True
+
+    async def left_to_another(self, tokens: Sequence[str]) -> AbstractSet[str]:
+        """Return those of *tokens* that another process polls, so that this one need not."""
+        if self.role != "stand_by":
+            return frozenset()
+        left = await self.journal.watching(tokens)
+        self._parked |= left
+        return left
+
+    # What the poller tells
+
+    def came(self, outcome: Outcome) -> None:
+        """Write down what a watch has come to, and have it handed over."""
+        entry = self._again.pop(outcome.token, None)
+        if entry is None:
+            delivery = Delivery(id=uuid.uuid4().hex, outcome=outcome)
+        else:
+            delivery = redelivery(entry, outcome)
+            self._next.add(outcome.token)
+            self._mind_reversal(entry, outcome)
+        self._ours.add(delivery.id)
+        self.scribe.add(delivery)
+
+    async def accepted(self, delivery: Delivery) -> None:
+        """Return when it is durable that a delivery was accepted."""
+        await self.scribe.accepted(delivery)
+        self._ours.discard(delivery.id)
+
+    def refused(self, delivery: Delivery, error: str) -> None:
+        """Note that the handler raised *error*."""
+        self.scribe.refused(delivery, error)
+
+    # Running
+
+    async def open(self) -> None:
+        """
+        Begin to poll what is in the journal, or to stand by.
+
+        Raises:
+            JournalError: The journal cannot be used.
+        """
+        if await self.journal.acquire():
+            await self._take_over()
+        else:
+            self._be("stand_by")
+
+    async def run(self) -> None:
+        """Keep in step, until cancelled."""
+        async with task_group() as tasks:
+            tasks.start_soon(self.scribe.run)
+            while True:
+                await anyio.sleep(_TICK)
+                try:
+                    await self._keep_up()
+                except JournalError as error:
+                    self.scribe.failed(error)
+                else:
+                    self.scribe.worked()
+
+    async def close(self) -> None:
+        """Leave the journal to others; what is not handed over stays there."""
+        self._be("idle")
+        self._desk.clear()
+        self._outbox.clear()
+        self.scribe.clear()
+        for kept in (self._again, self._next, self._ours, self._parked, self._passed_on):
+            kept.clear()
+        with anyio.CancelScope(shield=True):
+            await self.journal.release()
+
+    async def _keep_up(self) -> None:
+        if self.role != "stand_by":
+            await self._catch_up()
+        elif await self.journal.acquire():
+            await self._take_over()
+        else:
+            await self._stand_by()
+
+    async def _take_over(self) -> None:
+        entries = await self.journal.live()
+        self._passed_on.clear()
+        self._be("active")
+        self._unpark(self._parked)
+        rate = self._engine.gates.rate
+        at_rate = 0.0 if rate is None else len(entries) / rate
+        self._desk.expect(len(entries))
+        await self._take_up(entries, within=max(_RESUMED_WITHIN, at_rate))
+        self._desk.expect(0)
+        if entries:
+            _logger.info("resuming %d sessions from the journal", len(entries))
+
+    async def _catch_up(self) -> None:
+        for note in await self.journal.notes():
+            if note.kind == "discard":
+                self._forget(note.token)
+            elif note.kind == "nudge":
+                self._desk.nudge(note.token)
+            else:
+                self._next.add(note.token)
+        if self._next:
+            following, self._next = list(self._next), set[str]()
+            try:
+                entries = await self.journal.live(following)
+            except JournalError:
+                self._next.update(following)
+                raise
+            await self._take_up(entries, within=None)
+
+    async def _take_up(self, entries: Sequence[JournalEntry], *, within: float | None) -> None:
+        for number, entry in enumerate(entries):
+            if entry.state.token in self._again:
+                continue  # one after the other
+            if entry.delivery is None:
+                self._desk.admit(entry.state, within=within)
+            elif entry.delivery not in self._ours:
+                self._take_up_again(entry)
+            if number % _BATCH == _BATCH - 1:
+                await checkpoint()
+
+    def _take_up_again(self, entry: JournalEntry) -> None:
+        state = entry.state
+        self._again[state.token] = entry
+        self._ours.add(entry.delivery or "")
+        outcome = outcome_without_document(entry)
+        if outcome is not None:
+            self.came(outcome)
+        else:
+            grace = self._engine.now() + self._engine.learner.policy.grace
+            self._desk.admit(read_again(entry, until=grace), within=_RESUMED_WITHIN)
+
+    async def _pass_on(self, states: Sequence[PollState]) -> None:
+        self._passed_on.update(state.token for state in states)
+        if self.role == "idle" and len(self._passed_on) >= self._many:
+            # Whoever only watches, and has others poll, keeps none that have ended.
+            asked = list(self._passed_on)
+            with suppress(JournalError):  # they are watched all the same
+                self._passed_on.difference_update(set(asked) - await self.journal.watching(asked))
+            self._many = max(_BATCH, 2 * len(self._passed_on))
+
+    async def _stand_by(self) -> None:
+        live, some = self._engine.roster.live, list(islice(self._round, _BATCH))
+        if not some:
+            # A few at a time: there may be very many, and this comes ten times a second.
+            self._parked &= live.keys()
+            self._round = iter([*self._passed_on, *live])
+            some = list(islice(self._round, _BATCH))
+        if some:
+            left = await self.journal.watching(some)
+            ended = set(some) - left
+            self._passed_on -= ended
+            self._unpark(self._parked & ended)
+            for token in left & live.keys():
+                self._park(live[token])
+
+    def _park(self, entry: Entry) -> None:
+        # Looked at only when time is up for somebody: another process polls it.
+        self._parked.add(entry.state.token)
+        now = self._engine.now()
+        if entry.due > now:
+            due = min(entry.first_end(now), now + SELDOM)
+            if not (entry.due == due or now + SELDOM / 2 < entry.due < due):
+                self._engine.roster.put(entry, due)
+
+    def _unpark(self, tokens: set[str]) -> None:
+        now, roster = self._engine.now(), self._engine.roster
+        for token in tokens:
+            entry = roster.live.get(token)
+            if entry is not None:
+                entry.state = attrs.evolve(entry.state, fresh=True)
+                roster.put(entry, now)
+        self._parked = self._parked - tokens
+        self._engine.wake()
+
+    async def _after_outcome(self, state: PollState) -> PollState | None:
+        # An outcome that nobody has taken is still the outcome of the one watch; unless
+        # the new one waits for more, and then there will be a later outcome instead.
+        held = self._outbox.waiting(state.token)
+        if held is None:
+            return state
+        status, reference = held.outcome.status, held.outcome.reference
+        if status is None or not ends(status, state.until):
+            self._outbox.withdraw(state.token)
+            await self.journal.reopen(held.id)
+            self._ours.discard(held.id)
+            return state if state.reference else attrs.evolve(state, reference=reference)
+        if state.reference is not None:
+            await self.journal.refer(held.id, state.reference)
+            if self._outbox.waiting(state.token) is held:
+                self._outbox.refer(state.token, state.reference)
+        return None
+
+    async def _write_and_admit(self, states: Sequence[PollState]) -> None:
+        if states:
+            await self.journal.watched(states, leave_notes=False)
+            await self._admit(states)
+
+    async def _admit(self, states: Sequence[PollState]) -> None:
+        if self.role != "active":
+            # It has ended in the meantime: whoever polls now has to be told.
+            await self.journal.watched(states, leave_notes=True)
+            return
+        for state in states:
+            if state.token in self._again:
+                self._next.add(state.token)
+            else:
+                self._desk.admit(state)
+
+    def _states(self, watches: Sequence[str | Watch]) -> list[PollState]:
+        now = self._engine.clock.stamp()
+        states = [
+            self._desk.state_for(Watch(watch) if isinstance(watch, str) else watch, now)
+            for watch in watches
+        ]
+        if any(not _is_text(state.reference) for state in states):
+            raise ConfigurationError("a reference must be text that can be written as UTF-8")
+        return states
+
+    def _forget(self, token: str) -> bool:
+        held = self._outbox.waiting(token)
+        if held is not None:
+            self._ours.discard(held.id)
+        was_known = token in self._passed_on or token in self._again or self.has(token)
+        self._passed_on.discard(token)
+        self._again.pop(token, None)
+        self.scribe.forget(token)
+        return self._desk.discard(token) or was_known
+
+    def _reviewed(self, state: PollState) -> None:
+        if self.role == "active":
+            self.scribe.reviewed(state)
+
+    def _mind_reversal(self, entry: JournalEntry, outcome: Outcome) -> None:
+        if not is_reversed(entry, outcome):
+            return
+        name = self._engine.source.token_hash(outcome.token)
+        _logger.warning("session %s was approved, and is no longer", name)
+        self._hub.tell(
+            ResultReversed(
+                token_hash=name, outcome=type(outcome).__name__, status=known(outcome.status)
+            )
+        )
+
+    def _be(self, role: Role) -> None:
+        if role != self.role:
+            self.role = role
+            self._hub.tell(RoleChanged(role=role))
+            if role == "stand_by":
+                _logger.info("another process polls; this one stands by")
+
+
+def _is_text(reference: str | None) -> bool:
+    try:
+        (reference or "").encode()
+    except UnicodeEncodeError:
+        return False
+    return True

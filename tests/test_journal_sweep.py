@@ -1,0 +1,234 @@
+"""One pass over a journal: state in, state out, and nothing in memory in between."""
+
+from collections import Counter
+
+import anyio
+import pytest
+from tenacity import wait_fixed
+
+from identomat_async import (
+    AuthenticationError,
+    ClientClosedError,
+    ConfigurationError,
+    DeadlinePassed,
+    Delivery,
+    JournalError,
+    MemoryJournal,
+    PollPolicy,
+    RateBudget,
+    ResultPoller,
+    ServerError,
+    SessionGone,
+    SessionNotFoundError,
+    SessionStatus,
+    Until,
+    sweep,
+)
+from identomat_async._clock import Clock
+from identomat_async._polling._sweep import sweep_at
+
+POLICY = PollPolicy(wait=wait_fixed(60), jitter=0)
+DOWN = ServerError("down", status_code=500, retryable=True)
+
+
+class Handler:
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.taken: list[Delivery] = []
+
+    async def __call__(self, delivery: Delivery) -> None:
+        self.taken.append(delivery)
+        if self.failures:
+            self.failures -= 1
+            raise LookupError("the database is away")
+
+
+@pytest.fixture
+def journal() -> MemoryJournal:
+    return MemoryJournal()
+
+
+async def every_minute(source, journal, handler, *, passes: int) -> list[int]:
+    # By one clock, since time that jumps does not show on the wall.
+    accepted, clock = [], Clock()
+    for _ in range(passes):
+        done = await sweep_at(
+            clock, source, journal, handler, policy=POLICY, rate=RateBudget(50), concurrency=8
+        )
+        accepted.append(done)
+        await anyio.sleep(60.5)
+    return accepted
+
+
+async def test_passes_come_to_what_a_poller_comes_to(source, journal):
+    for number in range(30):
+        source.decides(f"session-{number}", "approved", after=number * 10)
+    handler = Handler()
+    await ResultPoller(source, journal=journal).watch_many(f"session-{n}" for n in range(30))
+
+    accepted = await every_minute(source, journal, handler, passes=7)
+
+    assert sum(accepted) == 30
+    assert Counter(each.token for each in handler.taken).most_common(1)[0][1] == 1
+    assert all(
+        each.outcome.result.person.personal_number == f"of {each.token}" for each in handler.taken
+    )
+    assert await journal.live() == []
+
+
+async def test_only_what_is_due_is_looked_at(source, journal):
+    source.says("one", "in_progress")
+    await ResultPoller(source, journal=journal).watch("one")
+    await sweep(source, journal, Handler(), policy=POLICY)
+    await anyio.sleep(30)
+
+    await sweep(source, journal, Handler(), policy=POLICY)
+    assert len(source.looks) == 1
+
+    ResultPoller(source, journal=journal).nudge("one")
+    await sweep(source, journal, Handler(), policy=POLICY)
+    assert len(source.looks) == 2
+
+
+async def test_what_a_pass_has_found_out_is_known_in_the_next(source, journal):
+    source.says("gone", SessionNotFoundError(verified=False))
+    source.says("late", "manual_check", "manual_check", "in_progress")
+    handler, poller = Handler(), ResultPoller(source, journal=journal)
+    await poller.watch("gone")
+    await poller.watch("late", until=Until.DECIDED, deadline=100)
+
+    await every_minute(source, journal, handler, passes=1)
+    states = {entry.state.token: entry.state for entry in await journal.live()}
+    await every_minute(source, journal, handler, passes=10)
+
+    assert states["gone"].doubt is not None
+    assert states["late"].status is SessionStatus.MANUAL_CHECK
+    assert states["late"].reviewed is not None
+    assert {each.token: type(each.outcome) for each in handler.taken} == {
+        "gone": SessionGone,
+        "late": DeadlinePassed,
+    }
+
+
+async def test_a_delivery_that_is_refused_comes_again_in_the_next_pass(source, journal):
+    source.says("one", "approved")
+    source.says("two", "in_progress")
+    handler, poller = Handler(failures=2), ResultPoller(source, journal=journal)
+    await poller.watch("one")
+    await poller.watch("two", deadline=0)
+
+    accepted = await every_minute(source, journal, handler, passes=3)
+
+    assert accepted == [0, 2, 0]
+    by_token = {token: [d for d in handler.taken if d.token == token] for token in ("one", "two")}
+    for deliveries in by_token.values():
+        assert len({each.id for each in deliveries}) == 1
+        assert [(each.attempt, each.redelivered) for each in deliveries[:2]] == [
+            (1, False),
+            (2, True),
+        ]
+
+
+async def test_a_plain_function_will_do(source, journal, real_time):
+    source.says("one", "approved")
+    taken: list[Delivery] = []
+    await ResultPoller(source, journal=journal).watch("one")
+
+    assert await sweep(source, journal, taken.append) == 1
+    assert [each.token for each in taken] == ["one"]
+
+
+async def test_there_is_nothing_to_sweep_while_a_poller_runs(source, journal):
+    source.says("one", "in_progress")
+    poller = ResultPoller(source, journal=journal)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(poller.run, Handler())
+        await poller.watch("one")
+
+        assert await sweep(source, journal, Handler()) == 0
+        tasks.cancel_scope.cancel()
+
+    assert not source.looks
+
+
+async def test_a_refused_account_ends_the_pass(source, journal):
+    for number in range(30):
+        source.says(f"session-{number}", AuthenticationError("the key", status_code=401))
+    await ResultPoller(source, journal=journal).watch_many(f"session-{n}" for n in range(30))
+
+    with pytest.raises(AuthenticationError):
+        await sweep(source, journal, Handler(), policy=POLICY)
+
+    assert len(source.looks) < 15
+    assert await journal.acquire()
+
+
+async def test_a_service_that_is_down_is_left_for_the_next_pass(source, journal):
+    for number in range(100):
+        source.says(f"session-{number}", DOWN)
+    await ResultPoller(source, journal=journal).watch_many(f"session-{n}" for n in range(100))
+
+    assert await sweep(source, journal, Handler(), policy=POLICY, rate=None) == 0
+
+    assert 20 <= len(source.looks) < 30
+    assert len(await journal.live()) == 100
+
+
+async def test_a_look_that_takes_too_long_is_a_failed_one(source, journal):
+    source.says("slow", 1000.0)
+    await ResultPoller(source, journal=journal).watch("slow")
+
+    await sweep(source, journal, Handler(), policy=POLICY)
+
+    (entry,) = await journal.live()
+    assert type(entry.state.last_error).__name__ == "RequestTimeoutError"
+
+
+async def test_a_client_that_is_closed_ends_the_pass(source, journal):
+    source.says("slow", 1000.0)
+    await ResultPoller(source, journal=journal).watch("slow")
+
+    async def close() -> None:
+        await anyio.sleep(1)
+        for guard in source.guards:
+            guard.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(close)
+        with pytest.raises(ClientClosedError):
+            await sweep(source, journal, Handler(), policy=POLICY)
+
+
+async def test_what_is_discarded_during_the_look_is_not_handed_over(source, journal):
+    source.latency = 5.0
+    source.says("one", "approved")
+    poller, handler = ResultPoller(source, journal=journal), Handler()
+    await poller.watch("one")
+
+    async def discard() -> None:
+        await anyio.sleep(1)
+        await poller.discard("one")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(discard)
+        assert await sweep(source, journal, handler) == 0
+    assert not handler.taken
+
+
+async def test_a_journal_that_fails_in_the_middle_ends_the_pass_with_one_error(source):
+    class Breaking(MemoryJournal):
+        async def known(self, deliveries, *, at):
+            raise JournalError("the disk is full", reason="full")
+
+    journal = Breaking()
+    for number in range(10):
+        source.says(f"session-{number}", "approved")
+    await ResultPoller(source, journal=journal).watch_many(f"session-{n}" for n in range(10))
+
+    with pytest.raises(JournalError):
+        await sweep(source, journal, Handler(), rate=None)
+
+
+async def test_nobody_at_all_cannot_sweep(source, journal):
+    with pytest.raises(ConfigurationError, match="concurrency"):
+        await sweep(source, journal, Handler(), concurrency=0)

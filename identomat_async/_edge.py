@@ -49,6 +49,12 @@ def _refusing_later(
     return edge
 
 
+def made_at_edge(kind: type[T]) -> type[T]:
+    """Have a class whose values callers make refuse them without frames."""
+    setattr(kind, "__init__", refusing(kind.__init__))  # noqa: B010 - a type checker forbids it
+    return kind
+
+
 async def result_or_refusal(acting: Awaitable[T]) -> T | ConfigurationError:
     """Return what *acting* comes to, or the `ConfigurationError` that it ends with, bare."""
     try:

@@ -12,7 +12,7 @@ import anyio
 import pytest
 from tenacity import wait_none
 
-from identomat_async import IdentomatClient, Media, ResultPoller, RetryPolicy
+from identomat_async import Flags, IdentomatClient, Media, ResultPoller, RetryPolicy
 from identomat_async._wire._transport import library
 from identomat_async.errors import ConfigurationError, IdentomatError
 from identomat_async.sandbox import Sandbox
@@ -230,6 +230,8 @@ REFUSED: dict[str, Callable[[IdentomatClient, Path], Any]] = {
     "watch": lambda client, _: ResultPoller(client).watch(WRONG, reference=PERSON),
     "watch-deadline": lambda client, _: ResultPoller(client).watch(TOKEN, deadline=-1),
     "watch-many": lambda client, _: ResultPoller(client).watch_many([TOKEN, WRONG]),
+    "flags": lambda *_: Flags(extra=UNSENDABLE),
+    "flags-language": lambda *_: Flags(language=[PERSON]),  # type: ignore[arg-type]
     "base-url": lambda *_: IdentomatClient("k", base_url=f"https://u:{SECRET}@x.example/"),
     "widget-origin": lambda *_: IdentomatClient("k", widget_origin=f"https://u:{SECRET}@x.example"),
 }

@@ -5,6 +5,7 @@ from typing import cast
 
 import attrs
 
+from identomat_async._edge import made_at_edge
 from identomat_async._model._sendable import sendable_members
 from identomat_async._model._values import Members
 from identomat_async.errors import ConfigurationError
@@ -29,6 +30,7 @@ def _no_members() -> Mapping[str, object]:
     return {}
 
 
+@made_at_edge
 @attrs.frozen(kw_only=True, repr=False)
 class Flags:
     """

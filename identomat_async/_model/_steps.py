@@ -6,6 +6,7 @@ from typing import TypeAlias, TypeVar, cast
 
 import attrs
 
+from identomat_async._edge import made_at_edge
 from identomat_async._model._sendable import sendable_members, sound_text
 from identomat_async._model._values import Members, hidden
 from identomat_async.errors import ConfigurationError
@@ -98,6 +99,7 @@ def _no_members() -> Mapping[str, object]:
     return {}
 
 
+@made_at_edge
 @attrs.frozen(field_transformer=hidden)
 class Option:
     """
@@ -112,6 +114,7 @@ class Option:
     title: Text = attrs.field(kw_only=True, converter=_text)
 
 
+@made_at_edge
 @attrs.frozen(field_transformer=hidden)
 class Question:
     """
@@ -180,6 +183,7 @@ class _Questionnaire:
         _refuse_doubles([question.key for question in self.questions], f"questions of {self.key!r}")
 
 
+@made_at_edge
 @attrs.frozen(field_transformer=hidden)
 class UserQuestionnaire(_Questionnaire):
     """
@@ -205,6 +209,7 @@ class UserQuestionnaire(_Questionnaire):
     """
 
 
+@made_at_edge
 @attrs.frozen(field_transformer=hidden)
 class OperatorQuestionnaire(_Questionnaire):
     """
@@ -222,6 +227,7 @@ class OperatorQuestionnaire(_Questionnaire):
     """
 
 
+@made_at_edge
 @attrs.frozen(field_transformer=hidden)
 class Step:
     """

@@ -255,3 +255,24 @@ async def test_many_from_a_source_that_never_waits_leave_others_their_turn(sourc
 
     assert len(poller) == 3000
     assert turns >= 5
+
+
+async def test_who_waits_goes_on_when_nothing_is_watched_any_more(source: Any) -> None:
+    source.decides("awaited", "approved", after=100)
+    source.says("watched", "in_progress")
+    poller = ResultPoller(source)
+
+    async with anyio.create_task_group() as tasks:
+        results: list[Any] = []
+
+        async def wait() -> None:
+            results.append(await poller.wait("awaited"))
+
+        tasks.start_soon(wait)
+        await poller.watch("watched")
+        await anyio.sleep(10)
+        poller._core.desk.clear()
+        assert "watched" not in poller
+
+    assert [result.status for result in results] == ["APPROVED"]
+    assert poller.stats().watched == 0

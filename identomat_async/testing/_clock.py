@@ -202,10 +202,10 @@ class VirtualClock:
             token = current_token().native_token
         except NoEventLoopError:
             return None
-        for follower in tuple(self._followers):
-            if follower.native_token is token:
-                return follower
-        raise ConfigurationError(_ELSEWHERE)
+        here = [each for each in tuple(self._followers) if each.native_token is token]
+        if not here:
+            raise ConfigurationError(_ELSEWHERE)
+        return here[0]
 
 
 class Advanced:

@@ -1,6 +1,7 @@
 """Both backends, on time that jumps instead of passing."""
 
 import copy
+import gc
 import json
 from collections import deque
 from collections.abc import Callable
@@ -163,3 +164,10 @@ class Collector(list[Event]):
 
     def of(self, kind: type[Event]) -> list[Event]:
         return [event for event in self if type(event) is kind]
+
+
+def pytest_collection_finish() -> None:
+    # What is there now stays until the end. To go through all of it for garbage takes longer
+    # than some of the deadlines that are tested.
+    gc.collect()
+    gc.freeze()

@@ -5,6 +5,7 @@ import gc
 import json
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 import hypothesis
@@ -166,8 +167,13 @@ class Collector(list[Event]):
         return [event for event in self if type(event) is kind]
 
 
-def pytest_collection_finish() -> None:
-    # What is there now stays until the end. To go through all of it for garbage takes longer
-    # than some of the deadlines that are tested.
-    gc.collect()
-    gc.freeze()
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    # What is there when a file begins stays until the end. To go through all of it for garbage
+    # now and then takes longer than some of the deadlines that are tested.
+    if item.path != _file_of.get("now"):
+        _file_of["now"] = item.path
+        gc.collect()
+        gc.freeze()
+
+
+_file_of: dict[str, Path] = {}

@@ -1,21 +1,19 @@
 """The programs in the documentation run; their fixtures' page has tests of its own."""
 
 import re
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
 from identomat_async._polling._tally import LimitedBy
 from identomat_async.sandbox import Sandbox
+from tests._docs_ground import DOCS, blocks_of, run_code, sandbox_client
 
-DOCS = Path(__file__).parent.parent / "docs"
 PAGES = ("tutorial", "outcomes", "how-to")
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PROGRAMS = [
     pytest.param(code, id=f"{page}-{number}")
     for page in PAGES
-    for number, code in enumerate(BLOCK.findall((DOCS / f"{page}.md").read_text()))
+    for number, code in enumerate(blocks_of(DOCS / f"{page}.md"))
 ]
 SAID = {
     "approved": "settled as APPROVED",
@@ -24,15 +22,10 @@ SAID = {
 }
 
 
-async def run(code: str, sandbox: Sandbox) -> dict[str, Any]:
-    made = 'IdentomatClient("key", base_url=sandbox.base_url, transport=sandbox.transport)'
+async def run(code: str, sandbox: Sandbox) -> None:
     assert code.count("IdentomatClient.from_env()") == 1
     assert code.endswith("anyio.run(main)\n")
-    namespace: dict[str, Any] = {"sandbox": sandbox}
-    code = code.replace("IdentomatClient.from_env()", made).replace("anyio.run(main)\n", "")
-    exec(code, namespace)  # noqa: S102 - our own
-    await namespace["main"]()
-    return namespace
+    await run_code(code, own_client=sandbox_client(sandbox))["main"]()
 
 
 @pytest.mark.parametrize("code", PROGRAMS)
@@ -54,7 +47,7 @@ async def test_each_outcome_is_recorded_as_the_table_says(
 ) -> None:
     sandbox = Sandbox("key")
     sandbox.script(status, after=60)
-    (code,) = BLOCK.findall((DOCS / "outcomes.md").read_text())
+    (code,) = blocks_of(DOCS / "outcomes.md")
 
     await run(code, sandbox)
 
@@ -66,7 +59,7 @@ async def test_each_outcome_is_recorded_as_the_table_says(
 async def test_a_review_is_pending_until_it_is_decided(capsys: Any) -> None:
     sandbox = Sandbox("key")
     sandbox.script("manual_check", after=60).then("rejected", after=7200)
-    (code,) = BLOCK.findall((DOCS / "outcomes.md").read_text())
+    (code,) = blocks_of(DOCS / "outcomes.md")
 
     await run(code, sandbox)
 

@@ -7,7 +7,7 @@ import pytest
 
 from identomat_async import IdentomatClient, ResultPoller, SqliteJournal
 from identomat_async.sandbox import Sandbox
-from tests._docs_ground import DOCS, run_code_of
+from tests._docs_ground import DOCS, run_code_of, sandbox_client
 
 PAGE = "journal.md"
 
@@ -27,9 +27,7 @@ class Shop:
         self.tokens: list[str] = []
         self.page = run_code_of(
             PAGE,
-            own_client=lambda: IdentomatClient(
-                "key", base_url=self.sandbox.base_url, transport=self.sandbox.transport
-            ),
+            own_client=sandbox_client(self.sandbox),
             store=self.store,
             application=self.application,
             open_sessions=lambda: self.tokens,

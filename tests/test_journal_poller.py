@@ -28,24 +28,7 @@ from identomat_async import (
     Watch,
     events,
 )
-
-
-class Handler:
-    """Keeps what it is given; raises as long as it is told to."""
-
-    def __init__(self, failures: int = 0) -> None:
-        self.failures = failures
-        self.taken: list[Delivery] = []
-
-    async def __call__(self, delivery: Delivery) -> None:
-        self.taken.append(delivery)
-        if self.failures:
-            self.failures -= 1
-            raise LookupError("the database is away")
-
-    @property
-    def tokens(self) -> list[str]:
-        return [delivery.token for delivery in self.taken]
+from tests._handlers import Handler
 
 
 async def stuck(_: Delivery) -> None:

@@ -26,21 +26,10 @@ from identomat_async import (
 )
 from identomat_async._clock import Clock
 from identomat_async._polling._sweep import sweep_at
+from tests._handlers import Handler
 
 POLICY = PollPolicy(wait=wait_fixed(60), jitter=0)
 DOWN = ServerError("down", status_code=500, retryable=True)
-
-
-class Handler:
-    def __init__(self, failures: int = 0) -> None:
-        self.failures = failures
-        self.taken: list[Delivery] = []
-
-    async def __call__(self, delivery: Delivery) -> None:
-        self.taken.append(delivery)
-        if self.failures:
-            self.failures -= 1
-            raise LookupError("the database is away")
 
 
 @pytest.fixture

@@ -21,26 +21,9 @@ from identomat_async import (
 from identomat_async._polling._courier import Courier
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._tally import Tally
+from tests._handlers import Handler
 
 REFUSED = AuthenticationError("the key", status_code=401)
-
-
-class Handler:
-    """Keeps what it is given; raises as long as it is told to."""
-
-    def __init__(self, failures: int = 0) -> None:
-        self.failures = failures
-        self.taken: list[Delivery] = []
-
-    async def __call__(self, delivery: Delivery) -> None:
-        self.taken.append(delivery)
-        if self.failures:
-            self.failures -= 1
-            raise LookupError("the database is away")
-
-    @property
-    def tokens(self) -> list[str]:
-        return [delivery.token for delivery in self.taken]
 
 
 async def test_each_outcome_is_handed_over_once(source):

@@ -1,32 +1,24 @@
 """What the README says is true."""
 
 import itertools
-import re
-from pathlib import Path
 
 import pytest
 
 from identomat_async.sandbox import Sandbox
+from tests._docs_ground import ROOT, blocks_of, run_code, sandbox_client
 
-README = Path(__file__).parent.parent / "README.md"
-
-
-def example() -> str:
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    return str(code)
+README = ROOT / "README.md"
 
 
 async def test_the_example_runs_and_handles_a_manual_check(capsys):
     sandbox = Sandbox("key")
     script = sandbox.script("manual_check", after=60)
     script.then("approved", after=600)
-    code = example().replace("anyio.run(main)\n", "")
-    made = 'IdentomatClient("key", base_url=sandbox.base_url, transport=sandbox.transport)'
+    (code,) = blocks_of(README)
     assert code.count("IdentomatClient.from_env()") == 1
-    namespace: dict[str, object] = {"sandbox": sandbox}
+    assert code.endswith("anyio.run(main)\n")
 
-    exec(code.replace("IdentomatClient.from_env()", made), namespace)  # noqa: S102 - our own
-    await namespace["main"]()  # type: ignore[operator]
+    await run_code(code, own_client=sandbox_client(sandbox))["main"]()
 
     said = capsys.readouterr().out
     assert said.count("goes to http://localhost/?session_token=") == 3

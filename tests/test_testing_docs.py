@@ -1,14 +1,13 @@
 """What docs/testing.md says is true: every block of it is a test file that is run."""
 
 import os
-import re
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-DOCS = Path(__file__).parent.parent / "docs" / "testing.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), re.DOTALL | re.MULTILINE)
+from tests._docs_ground import DOCS, blocks_of
+
+BLOCKS = blocks_of(DOCS / "testing.md")
 WITH_ANYIO = "[pytest]\nanyio_mode = auto\naddopts = -p no:asyncio\nfilterwarnings = error\n"
 WITH_ASYNCIO = """[pytest]
 asyncio_mode = auto

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
 
 from identomat_async.errors import ConfigurationError
 
@@ -114,18 +114,31 @@ class ThreadWatch:
         return self._grace
 
 
-def wait_for(done: threading.Event, patience: float) -> None:
+def settle_elsewhere(
+    settled: Callable[[], Awaitable[None]],
+    start: Callable[[Callable[[], Coroutine[Any, Any, None]]], bool],
+    patience: float,
+) -> None:
     """
-    Wait in one thread for the event loop of another.
+    Wait in one thread until the event loop of another has come to rest.
 
     Args:
-        done: What that loop sets.
+        settled: Waits for that in the loop.
+        start: Starts a task in the loop; False if it does not run.
         patience: For so many real seconds.
 
     Raises:
         ConfigurationError: It takes too long.
     """
-    if not done.wait(patience):
+    done = threading.Event()
+
+    async def wait() -> None:
+        try:
+            await settled()
+        finally:
+            done.set()
+
+    if start(wait) and not done.wait(patience):
         raise ConfigurationError(
             "the event loop of another thread has not come to rest: something in it never waits"
         )

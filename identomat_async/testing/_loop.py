@@ -3,17 +3,16 @@
 import asyncio
 import math
 import selectors
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 from anyio import CapacityLimiter
 from anyio.to_thread import current_default_thread_limiter
 
 from identomat_async._wire._files import threads_at_work
 from identomat_async.errors import ConfigurationError
-from identomat_async.testing._idle import Idle, Time, wait_for
+from identomat_async.testing._idle import Idle, Time, settle_elsewhere
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -95,16 +94,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         Raises:
             ConfigurationError: This loop never comes to rest.
         """
-        done = threading.Event()
+        settle_elsewhere(lambda: self.settled(moment), self._start, self.patience)
 
-        async def wait() -> None:
-            try:
-                await self.settled(moment)
-            finally:
-                done.set()
-
-        asyncio.run_coroutine_threadsafe(wait(), self)
-        wait_for(done, self.patience)
+    def _start(self, task: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        asyncio.run_coroutine_threadsafe(task(), self)
+        return True
 
     def rest(self, timeout: float | None) -> float | None:
         """

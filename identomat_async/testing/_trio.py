@@ -1,6 +1,5 @@
 """A clock for trio that somebody else moves."""
 
-import threading
 from collections.abc import Callable
 
 import trio
@@ -9,7 +8,7 @@ from trio.lowlevel import TrioToken, current_trio_token, spawn_system_task
 from trio.to_thread import current_default_thread_limiter
 
 from identomat_async._wire._files import threads_at_work
-from identomat_async.testing._idle import Idle, Time, wait_for
+from identomat_async.testing._idle import Idle, Time, settle_elsewhere
 
 # trio takes no wait that is endless.
 _LONG = 1e6
@@ -62,16 +61,11 @@ class TrioClock(Clock):
         Raises:
             ConfigurationError: This run never comes to rest.
         """
-        done = threading.Event()
-
-        async def wait() -> None:
-            try:
-                await self.settled(moment)
-            finally:
-                done.set()
-
-        if self._run_soon(lambda: spawn_system_task(wait)):
-            wait_for(done, self._idle.clock.patience)
+        settle_elsewhere(
+            lambda: self.settled(moment),
+            lambda task: self._run_soon(lambda: spawn_system_task(task)),
+            self._idle.clock.patience,
+        )
 
     def _run_soon(self, act: Callable[[], object]) -> bool:
         if self._token is None:

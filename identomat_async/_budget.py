@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -14,6 +15,9 @@ from identomat_async.errors import ConfigurationError
 # Going by a little less than the rate pays for that: over a second it is never exceeded.
 TIMER_SLACK = 0.015
 _PACE = 0.985
+# Among those who share the rate the last to take leaves the others so many seconds to come
+# first; less than the slack, so that no place is lost.
+_COURTESY = TIMER_SLACK / 3
 _LOWEST, _HIGHEST = 1e-9, 1e9
 
 
@@ -72,6 +76,9 @@ class RateBudget:
         self._order = itertools.count()
         # The requests per second that each of those who plan with the rate would like.
         self._wishes: dict[object, float] = {}
+        # Who took the last place, and the tickets of those who are not there to wait.
+        self._last: object = None
+        self._kept: dict[object, _Ticket] = {}
 
     def __repr__(self) -> str:
         return (
@@ -94,11 +101,6 @@ class RateBudget:
         return self._in_flight >= self.max_in_flight
 
     @property
-    def opens_at(self) -> float:
-        """The time of the event loop from which the rate admits another request."""
-        return self._opens
-
-    @property
     def is_shared(self) -> bool:
         """Whether several plan with the rate."""
         return len(self._wishes) > 1
@@ -110,6 +112,7 @@ class RateBudget:
     def leave(self, planner: object) -> None:
         """Count on it no more."""
         self._wishes.pop(planner, None)
+        self.step_out(planner)
 
     def share(self, planner: object, wish: float) -> float | None:
         """
@@ -124,13 +127,41 @@ class RateBudget:
         others = sum(each for other, each in self._wishes.items() if other is not planner)
         return self.per_second * wish / (wish + others) if others else self.per_second
 
-    def is_open_at(self, now: float) -> bool:
-        """Do what `is_open` does, at the event loop's time *now*."""
-        return self._opens <= now and self._in_flight < self.max_in_flight and not self._queue
+    def opens_at(self, by: object = None) -> float:
+        """Return the event loop's time from which the rate admits a request *by* a planner."""
+        if by is not None and by is self._last and len(self._wishes) > 1:
+            return self._opens + _COURTESY
+        return self._opens
+
+    def is_open_at(self, now: float, by: object = None) -> bool:
+        """Do what `is_open` does, at the event loop's time *now*, *by* a planner."""
+        return (
+            self.opens_at(by) <= now
+            and self._in_flight < self.max_in_flight
+            and not self.is_queueing_before(by)
+        )
+
+    def is_queueing_before(self, planner: object = None) -> bool:
+        """Tell whether the next place is somebody else's."""
+        return bool(self._queue) and self._queue[0][2].owner is not planner
+
+    def line_up(self, planner: object, wake: Callable[[], None]) -> None:
+        """Keep *planner* a place behind those who queue, and *wake* it when that comes."""
+        ticket = self._kept.get(planner)
+        if ticket is None:
+            ticket = self._kept[planner] = _Ticket(planner, wake)
+            heapq.heappush(self._queue, (True, next(self._order), ticket))
+        ticket.left = False
+
+    def step_out(self, planner: object) -> None:
+        """Have *planner* queue no more, if it does."""
+        if planner in self._kept:
+            self._kept[planner].left = True
+            self._wake()
 
     def delay(self) -> float:
         """Return the seconds until the rate admits another request."""
-        return max(0.0, self.opens_at - anyio.current_time())
+        return max(0.0, self._opens - anyio.current_time())
 
     def try_acquire(self) -> bool:
         """Take a place if nobody is queueing, the rate admits it and one is free."""
@@ -140,13 +171,16 @@ class RateBudget:
         self.take(now)
         return True
 
-    def take(self, now: float) -> None:
-        """Take a place that is open at the event loop's time *now*."""
+    def take(self, now: float, by: object = None) -> None:
+        """Take a place that is open at the event loop's time *now*, *by* a planner."""
         self._in_flight += 1
+        self._last = by
         if self.per_second is not None:
             gap = 1 / (_PACE * self.per_second)
             self._next = max(self._next, now) + gap
             self._opens = self._next - (self.burst - 1) * gap - TIMER_SLACK
+        if self._queue:
+            self.step_out(by)
 
     def release(self) -> None:
         """Give a place back."""
@@ -170,25 +204,28 @@ class RateBudget:
     async def _turn(self, ticket: "_Ticket") -> None:
         while True:
             delay = self.delay()
-            if self._queue[0][2] is ticket and not self.is_full and not delay:
+            is_next = self._queue[0][2] is ticket and not self.is_full
+            if is_next and not delay:
                 return
-            ticket.event = anyio.Event()
-            first = self._queue[0][2] is ticket and not self.is_full
-            with anyio.move_on_after(max(delay, 0.001) if first else math.inf):
-                await ticket.event.wait()
+            event = anyio.Event()
+            ticket.wake = event.set
+            with anyio.move_on_after(max(delay, 0.001) if is_next else math.inf):
+                await event.wait()
 
     def _wake(self) -> None:
         while self._queue and self._queue[0][2].left:
-            heapq.heappop(self._queue)
+            _, _, ticket = heapq.heappop(self._queue)
+            self._kept.pop(ticket.owner, None)
         if self._queue:
-            self._queue[0][2].event.set()
+            self._queue[0][2].wake()
 
 
 class _Ticket:
-    """A place in the queue of a budget."""
+    """A place in the queue of a budget: a planner's, or that of one request."""
 
-    __slots__ = ("event", "left")
+    __slots__ = ("left", "owner", "wake")
 
-    def __init__(self) -> None:
-        self.event = anyio.Event()
+    def __init__(self, owner: object = None, wake: Callable[[], None] = lambda: None) -> None:
+        self.owner = self if owner is None else owner
+        self.wake = wake
         self.left = False

@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from identomat_async import RateBudget
+from identomat_async._budget import TIMER_SLACK
 from identomat_async._pause import LONGEST_PAUSE, Pause
 from identomat_async.errors import ConfigurationError
 
@@ -199,3 +200,57 @@ def test_all_who_plan_with_a_rate_are_cut_by_the_same_share() -> None:
 
 def test_without_a_rate_there_is_nothing_to_share() -> None:
     assert RateBudget(None).share(object(), 10.0) is None
+
+
+def test_the_last_to_take_leaves_the_others_a_moment() -> None:
+    budget, one, other = RateBudget(10), object(), object()
+    budget.join(one)
+    budget.join(other)
+    budget.take(0.0, one)
+    opens = budget.opens_at(other)
+
+    assert opens < budget.opens_at(one) < opens + TIMER_SLACK
+    assert budget.is_open_at(opens, other)
+    assert not budget.is_open_at(opens, one)
+    budget.leave(other)
+    assert budget.is_open_at(opens, one)
+
+
+async def test_who_is_not_there_to_wait_is_kept_a_place() -> None:
+    budget, planner, woken = RateBudget(None, max_in_flight=1), object(), []
+    budget.take(0.0, object())
+
+    budget.line_up(planner, lambda: woken.append("planner"))
+    budget.line_up(planner, lambda: woken.append("planner again"))
+    assert budget.is_queueing_before(object())
+    assert not budget.is_queueing_before(planner)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(budget.acquire)
+        await anyio.sleep(1)
+        budget.release()
+        await anyio.sleep(1)
+        assert woken == ["planner"]
+        assert budget.in_flight == 0
+        assert budget.is_open_at(10.0, planner)
+        budget.take(10.0, planner)
+        budget.release()
+
+    assert budget.in_flight == 1
+    assert woken == ["planner"]
+
+
+async def test_a_place_that_is_not_wanted_any_more_is_the_next_ones() -> None:
+    budget, one, other, woken = RateBudget(None, max_in_flight=1), object(), object(), []
+    budget.take(0.0, object())
+    budget.line_up(one, lambda: woken.append("one"))
+    budget.line_up(other, lambda: woken.append("other"))
+
+    budget.step_out(one)
+    budget.step_out(object())
+    assert woken == ["other"]
+    budget.release()
+
+    assert woken == ["other", "other"]
+    assert budget.is_open_at(0.0, other)
+    assert not budget.is_open_at(0.0, one)

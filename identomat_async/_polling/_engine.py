@@ -82,6 +82,7 @@ class Engine:
             budget=self.budget,
             outage=self.learner.outage,
             halt=self.learner.halt,
+            wake=self.unblock,
         )
         self.rate = self.gates.rate
         self._patience = Patience(self.learner.policy.grace)
@@ -123,7 +124,7 @@ class Engine:
             wish = demand.looks(wait, now)
         else:
             wish = demand.all / (self.learner.wishes.gap or EVERY)
-        return self.gates.share(self, max(wish + besides, _LEAST_WISH))
+        return self.gates.share(max(wish + besides, _LEAST_WISH))
 
     def is_crowded(self, now: float) -> bool:
         """Tell whether somebody is due for whom there is no place."""
@@ -150,8 +151,7 @@ class Engine:
         self._scope = anyio.CancelScope()
         self.learner.halt.reset()
         self._patience.begin_anew()
-        for budget in self.gates.budgets:
-            budget.join(self)
+        self.gates.join()
         try:
             async with task_group() as tasks:
                 tasks.start_soon(self._run, self._scope)
@@ -162,8 +162,7 @@ class Engine:
                     tasks.cancel_scope.cancel()
         finally:
             self.is_running = False
-            for budget in self.gates.budgets:
-                budget.leave(self)
+            self.gates.leave()
             self.stopped.set()
             self.vacated()
 
@@ -186,6 +185,7 @@ class Engine:
                 async with task_group() as self._tasks:
                     await self._schedule()
             finally:
+                self.gates.step_out()
                 self._is_roused = False
                 self._idle.clear()
                 self._busy.clear()
@@ -218,10 +218,12 @@ class Engine:
 
     def _next(self, now: float) -> float:
         due, self._held_up_by = self.roster.agenda.next_due(), None
-        if due <= now and self._is_roused:
+        if due > now:
+            self.gates.step_out()
+        elif self._is_roused:
             # The workers take those who are due; the next come with the next tick.
             due = (now // TICK + 1) * TICK
-        elif due <= now:
+        else:
             # Somebody is due and was not taken: what is it that holds everybody up?
             opening = self.gates.opening(now, self.clock, ours=len(self._busy))
             due, self._held_up_by = opening

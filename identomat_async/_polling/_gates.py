@@ -1,6 +1,7 @@
 """What may hold everybody up: the service, or the places that there are."""
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import attrs
@@ -13,9 +14,7 @@ from identomat_async._polling._source import ResultSource
 
 HeldUpBy = Literal["service", "places", "rate"]
 
-# How long to look away when places are taken by somebody who will not tell, and when a
-# pause may be lifted by somebody else.
-_BUSY_WAIT = 0.05
+# How long to look away when somebody else may lift a pause or hold the places for good.
 _GLANCE = 1.0
 # A budget bears a start that is a little late: so its places are waited for in batches.
 _BATCH = TIMER_SLACK / 3
@@ -26,13 +25,15 @@ class Gates:
     """
     Says when a look may begin, in seconds since the epoch of *clock*.
 
-    *outage* and *halt* say how the service is, and whether it takes us.
+    *outage* and *halt* say how the service is, and whether it takes us. *wake* is called
+    when a place is free that others had.
     """
 
     source: ResultSource
     budget: RateBudget
     outage: Outage
     halt: Halt
+    wake: Callable[[], None] = attrs.field(default=lambda: None)
     budgets: tuple[RateBudget, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -51,9 +52,24 @@ class Gates:
         """Whether others plan with the same ceilings."""
         return any(budget.is_shared for budget in self.budgets)
 
-    def share(self, planner: object, wish: float) -> float | None:
-        """Return the requests per second for one who would like *wish*; None for no limit."""
-        shares = [budget.share(planner, wish) for budget in self.budgets]
+    def join(self) -> None:
+        """Be counted on in each budget."""
+        for budget in self.budgets:
+            budget.join(self)
+
+    def leave(self) -> None:
+        """Be counted on no more."""
+        for budget in self.budgets:
+            budget.leave(self)
+
+    def step_out(self) -> None:
+        """Queue no more: nobody is due."""
+        for budget in self.budgets:
+            budget.step_out(self)
+
+    def share(self, wish: float) -> float | None:
+        """Return the requests per second for who would like *wish*; None for no limit."""
+        shares = [budget.share(self, wish) for budget in self.budgets]
         return min((share for share in shares if share is not None), default=None)
 
     @property
@@ -69,7 +85,7 @@ class Gates:
         if self.outage.opens_at > now or self.halt.opens_at > now:
             return False
         for budget in self.budgets:  # noqa: SIM110 - at every look, where `all` costs as much
-            if not budget.is_open_at(loop):
+            if not budget.is_open_at(loop, self):
                 return False
         return True
 
@@ -79,7 +95,7 @@ class Gates:
             self.halt.probing(now)
         self.outage.began(now)
         for budget in self.budgets:
-            budget.take(now - clock.offset)
+            budget.take(now - clock.offset, self)
 
     def give_back(self) -> None:
         """Give the places back that `take` or `claim` took."""
@@ -102,6 +118,7 @@ class Gates:
         """Return when they open, and what holds us up until then; *ours* looks are under way."""
         service = self._service_opens_at(now, clock)
         if service > now:
+            self.step_out()
             return service, "service"
         places = max(self._places_open_at(budget, now, clock, ours) for budget in self.budgets)
         if places == math.inf:
@@ -119,9 +136,15 @@ class Gates:
         return max(asked, self.outage.opens_at, self.halt.opens_at)
 
     def _places_open_at(self, budget: RateBudget, now: float, clock: Clock, ours: int) -> float:
-        if budget.is_full:
-            # Our own looks tell when they are done; others that share the budget do not.
-            return math.inf if budget.in_flight <= ours else now + _BUSY_WAIT
-        if budget.is_open_at(now - clock.offset):
+        loop = now - clock.offset
+        if budget.is_open_at(loop, self):
+            # Not kept from others while another budget holds us up.
+            budget.step_out(self)
             return now
-        return max(budget.opens_at + clock.offset, now) + _BATCH
+        if budget.is_full and budget.in_flight <= ours:
+            # Our own looks tell when they are done.
+            return math.inf
+        if budget.is_full or budget.is_queueing_before(self):
+            budget.line_up(self, self.wake)
+            return now + _GLANCE
+        return max(budget.opens_at(self) + clock.offset, now) + _BATCH

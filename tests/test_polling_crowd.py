@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import anyio
@@ -49,7 +50,8 @@ async def seconds_to_look(source: Any, token: str) -> float:
 
 def test_a_burst_stays_spread_when_its_busy_time_comes() -> None:
     # Each session's looks by the code that the poller asks at nearly every look.
-    policy, slots = PollPolicy(wait=wait_person()), Counter[int]()
+    chance = Random(20261123).random  # noqa: S311 - the same at every run
+    policy, slots = PollPolicy(wait=wait_person(), random=chance), Counter[int]()
     for number in range(10_000):
         at = policy.wait.gap(0.0, share=number / 10_000)
         state = PollState(token="any", begun=0.0, watched=0.0)

@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Deadline
 from identomat_async._polling._courier import Courier, Handler, is_handling
-from identomat_async._polling._desk import Desk, Terms
+from identomat_async._polling._desk import Desk
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._journal import Journal
@@ -25,6 +25,7 @@ from identomat_async._polling._policy import PollPolicy
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
 from identomat_async._polling._tally import LimitedBy, PollerStats
+from identomat_async._polling._terms import Terms
 from identomat_async._polling._waiting import Lone
 from identomat_async._polling._waits import Waits
 from identomat_async.errors import ClientClosedError, ConfigurationError, IdentomatError

@@ -4,12 +4,9 @@ import logging
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
-from typing import Self
 
 import attrs
 
-from identomat_async._clock import Deadline, Seconds, deadline_at, seconds, timestamp
 from identomat_async._model._token import TOKEN, checked_token
 from identomat_async._polling._density import wait_density
 from identomat_async._polling._engine import Engine
@@ -17,11 +14,11 @@ from identomat_async._polling._entry import Entry
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Until, Watch, ends, stricter
 from identomat_async._polling._policy import Load
-from identomat_async._polling._schedule import FLOOR
+from identomat_async._polling._schedule import FLOOR, first_gap
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import nudged
+from identomat_async._polling._terms import Terms, begun_at
 from identomat_async._polling._waiting import Waiter
-from identomat_async.errors import ConfigurationError
 from identomat_async.events import Starved
 
 # With fewer looks than this within a deadline, finding out is a matter of luck.
@@ -33,56 +30,6 @@ _AT_A_TIME = 256
 _KNOTS = 64
 # By so much more than was reckoned with the demand is weighed again at once.
 _MUCH = 1.05
-
-
-@attrs.frozen(kw_only=True)
-class Terms:
-    """
-    On what terms a session is watched unless the caller says otherwise.
-
-    Attributes:
-        until: What ends a watch.
-        deadline: When the person's time is up: seconds from the beginning of the watch,
-            or an aware datetime; None for never.
-        review: Seconds that an operator may take; infinity for ever.
-    """
-
-    until: Until
-    deadline: float | datetime | None
-    review: float
-
-    @classmethod
-    def of(cls, until: Until, deadline: Deadline | None, review: Seconds | None) -> Self:
-        """
-        Return the terms that a caller has put into words.
-
-        Raises:
-            ConfigurationError: They cannot be.
-        """
-        if isinstance(deadline, datetime):
-            timestamp(deadline, name="deadline")
-        elif deadline is not None:
-            deadline = seconds(deadline, name="deadline")
-        span = math.inf if review is None else seconds(review, name="review")
-        return cls(until=checked_until(until), deadline=deadline, review=span)
-
-    def ends_at(self, deadline: Deadline | None, now: float) -> float:
-        """Return when *deadline*, or else ours, is; infinity for never."""
-        if deadline is not None:
-            return deadline_at(deadline, now=now)
-        if self.deadline is None:
-            return math.inf
-        return _kept_deadline(self.deadline, now)
-
-    def review_span(self, review: Seconds | None) -> float:
-        """Return *review*, or else ours, in seconds; infinity for ever."""
-        return self.review if review is None else seconds(review, name="review")
-
-
-@lru_cache(maxsize=1)
-def _kept_deadline(deadline: float | datetime, now: float) -> float:
-    # One object for all that come at the same time: there may be very many.
-    return deadline_at(deadline, now=now)
 
 
 class Desk:
@@ -157,7 +104,7 @@ class Desk:
         try:
             for watch in watches:
                 if not isinstance(watch, str):
-                    self._watch(self.state_for(watch, now))
+                    self._watch(self.terms.state_of(watch, now))
                     continue
                 state = PollState(
                     token=watch if is_shaped(watch) else checked_token(watch),
@@ -273,23 +220,6 @@ class Desk:
         self._outbox.notify()  # an iteration may have waited for this one alone
         return is_known
 
-    def state_for(self, watch: Watch, now: float) -> PollState:
-        """
-        Return what is known of a watch before the first look.
-
-        Raises:
-            ConfigurationError: It cannot work.
-        """
-        return PollState(
-            token=checked_token(watch.token),
-            reference=_checked_reference(watch.reference),
-            begun=_begun_at(watch.begun, now),
-            watched=now,
-            deadline=self.terms.ends_at(watch.deadline, now),
-            until=self.terms.until if watch.until is None else checked_until(watch.until),
-            review=self.terms.review_span(watch.review),
-        )
-
     def _after_outcome(self, state: PollState) -> PollState | None:
         # An outcome that nobody has taken is still the outcome of the one watch; unless
         # the new one waits for more, and then there will be a later outcome instead.
@@ -326,7 +256,8 @@ class Desk:
         entry.widen()
 
     def _first_look(self, age: float, now: float, deadline: float) -> float:
-        due = now + self._first_gap(age, self._engine.learner.policy.random())
+        policy, load = self._engine.learner.policy, self._engine.learner.load
+        due = now + first_gap(policy.wait, load, age=age, share=policy.random())
         return min(due, self._latest_first(now, deadline))
 
     def _latest_first(self, now: float, deadline: float) -> float:
@@ -336,20 +267,13 @@ class Desk:
         is_stretched = load.stretch > 1 if is_plan else load.at_least > FLOOR
         return math.inf if is_stretched else max(now, deadline)
 
-    def _first_gap(self, age: float, share: float) -> float:
-        wait, load = self._engine.learner.policy.wait, self._engine.learner.load
-        if not isinstance(wait, wait_density):
-            return share * max(FLOOR, load.at_least)
-        return wait.gap(
-            age, stretch=load.stretch, share=share, ahead=load.ahead, at_most=load.at_most
-        )
-
     def _first_gaps(self) -> Sequence[float]:
         # Of sessions just begun, at equal steps of the share: in between a straight line
         # is good enough, since it is chance that chooses. One more, for a share of 1.
-        load = self._engine.learner.load
+        wait, load = self._engine.learner.policy.wait, self._engine.learner.load
         if load is not self._gaps_for:
-            gaps = [self._first_gap(0.0, knot / _KNOTS) for knot in range(_KNOTS + 1)]
+            shares = [knot / _KNOTS for knot in range(_KNOTS + 1)]
+            gaps = [first_gap(wait, load, age=0.0, share=share) for share in shares]
             self._gaps_for, self._gaps = load, [*gaps, gaps[-1]]
         return self._gaps
 
@@ -370,33 +294,5 @@ def _mean_age(watches: Sequence[str | Watch], now: float) -> float:
         return 0.0  # tokens, of sessions just begun
     # What is no time is told of when its turn comes.
     begun = (watch.begun for watch in watches if not isinstance(watch, str))
-    ages = [now - _begun_at(each, now) for each in begun if isinstance(each, datetime)]
+    ages = [now - begun_at(each, now) for each in begun if isinstance(each, datetime)]
     return sum(ages) / len(watches) if ages else 0.0
-
-
-def _begun_at(begun: object, now: float) -> float:
-    if begun is None:
-        return now
-    if not isinstance(begun, datetime):
-        raise ConfigurationError("begun must be an aware datetime: when the session was begun")
-    return min(now, deadline_at(begun, now=now, name="begun"))
-
-
-def _checked_reference(reference: object) -> str | None:
-    if reference is not None and not isinstance(reference, str):
-        raise ConfigurationError("reference must be text")
-    return reference
-
-
-def checked_until(value: str) -> Until:
-    """
-    Return *value* as an `Until`.
-
-    Raises:
-        ConfigurationError: It is none.
-    """
-    try:
-        return Until(value)
-    except ValueError:
-        pass
-    raise ConfigurationError("until must be Until.TERMINAL or Until.DECIDED")

@@ -91,11 +91,15 @@ class Gates:
 
     def take(self, now: float, clock: Clock) -> None:
         """Take a place in each budget, all of them being open *now*."""
+        self.began(now)
+        for budget in self.budgets:
+            budget.take(now - clock.offset, self)
+
+    def began(self, now: float) -> None:
+        """Note that a look is made *now*."""
         if not self.halt.is_calm:
             self.halt.probing(now)
         self.outage.began(now)
-        for budget in self.budgets:
-            budget.take(now - clock.offset, self)
 
     def give_back(self) -> None:
         """Give the places back that `take` or `claim` took."""
@@ -116,7 +120,7 @@ class Gates:
 
     def opening(self, now: float, clock: Clock, *, ours: int) -> tuple[float, HeldUpBy | None]:
         """Return when they open, and what holds us up until then; *ours* looks are under way."""
-        service = self._service_opens_at(now, clock)
+        service = self.service_opens_at(now, clock)
         if service > now:
             self.step_out()
             return service, "service"
@@ -131,7 +135,8 @@ class Gates:
         self.outage.reset()
         self.halt.probe(now)
 
-    def _service_opens_at(self, now: float, clock: Clock) -> float:
+    def service_opens_at(self, now: float, clock: Clock) -> float:
+        """Return when the service may be asked again, for all that is known *now*."""
         asked = min(self.source.pause.until + clock.offset, now + _GLANCE)
         return max(asked, self.outage.opens_at, self.halt.opens_at)
 

@@ -228,9 +228,7 @@ class Learner:
         _logger.info("polling goes on")
 
     def _judge_service(self, error: IdentomatError | None, now: float, elapsed: float) -> None:
-        change = self.outage.ended(
-            now, failed=_is_outage(error), elapsed=elapsed, usual=self._usual
-        )
+        change = self.outage.ended(now, failed=is_outage(error), elapsed=elapsed, usual=self._usual)
         if change == "down":
             self.paused("outage", None)
         elif change == "up":
@@ -318,7 +316,8 @@ class Learner:
             self.hub.tell(UnsoundSchedule(token_hash=self.token_hash(entry.state.token)))
 
 
-def _is_outage(error: IdentomatError | None) -> bool:
+def is_outage(error: IdentomatError | None) -> bool:
+    """Tell whether a look failed for want of a sound service."""
     # What the service itself cannot help; a session that is unknown is no sign of it.
     if isinstance(error, ResponseDecodeError):
         return error.reason == "content-type"  # a page that says so

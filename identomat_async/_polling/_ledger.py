@@ -336,10 +336,7 @@ class Ledger:
 
     def _states(self, watches: Sequence[str | Watch]) -> list[PollState]:
         now = self._engine.clock.stamp()
-        states = [
-            self._desk.state_for(Watch(watch) if isinstance(watch, str) else watch, now)
-            for watch in watches
-        ]
+        states = [self._desk.terms.state_of(watch, now) for watch in watches]
         if any(not _is_text(state.reference) for state in states):
             raise ConfigurationError("a reference must be text that can be written as UTF-8")
         return states

@@ -19,7 +19,6 @@ from identomat_async._edge import refusing, result_or_refusal
 from identomat_async._model._result import SessionResult
 from identomat_async._polling._core import BATCH, GRACE, Core, OnAccountError
 from identomat_async._polling._courier import Handler
-from identomat_async._polling._desk import Terms
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._journal import Journal
 from identomat_async._polling._many import checked_many, each_of, unique_tokens
@@ -28,6 +27,7 @@ from identomat_async._polling._person import wait_person
 from identomat_async._polling._policy import PollPolicy
 from identomat_async._polling._source import HasSource
 from identomat_async._polling._tally import PollerStats
+from identomat_async._polling._terms import Terms
 from identomat_async._polling._view import WatchedSession, seen
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Observer

@@ -1,4 +1,4 @@
-"""Any tenacity wait strategy, asked when to look next. No clock is read here."""
+"""Any tenacity wait strategy, asked when to look. No clock is read here."""
 
 import math
 
@@ -6,6 +6,8 @@ from tenacity import AsyncRetrying, Future, RetryCallState
 from tenacity.wait import wait_base
 
 from identomat_async._model._status import SessionStatus
+from identomat_async._polling._density import wait_density
+from identomat_async._polling._policy import Load
 from identomat_async.errors import IdentomatError
 
 # What a strategy that gives no usable time is replaced with.
@@ -40,6 +42,17 @@ def consult(
     except Exception:  # noqa: BLE001 - whatever a foreign strategy does, the watch goes on
         return None
     return min(gap, _LONGEST) if math.isfinite(gap) and gap > 0 else None
+
+
+def first_gap(wait: wait_base, load: Load, *, age: float, share: float) -> float:
+    """
+    Return the seconds to the first look at a session of an *age*, under *load*.
+
+    *share*, from 0 to 1, is its place among others of the same age, so that they spread.
+    """
+    if not isinstance(wait, wait_density):
+        return share * max(FLOOR, load.at_least)
+    return wait.gap(age, stretch=load.stretch, share=share, ahead=load.ahead, at_most=load.at_most)
 
 
 _NO_CALL = AsyncRetrying()

@@ -10,6 +10,7 @@ import attrs
 
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Clock
+from identomat_async._polling._asking import asked
 from identomat_async._polling._courier import Handler, called
 from identomat_async._polling._gates import Gates
 from identomat_async._polling._halt import Halt
@@ -22,7 +23,6 @@ from identomat_async._polling._source import HasSource, ResultSource
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import Answer, poll_step
 from identomat_async._polling._tasks import task_group
-from identomat_async._polling._worker import closed, too_slow
 from identomat_async.errors import ConfigurationError, IdentomatError
 
 # When so many looks in a row have failed, the service is down; the next pass will see.
@@ -181,7 +181,7 @@ class _Broom:
         await self.gates.claim()
         now = self.clock.now()
         try:
-            answer = await self._asked(state)
+            answer = await asked(self.source, state)
         finally:
             self.gates.give_back()
         if not isinstance(answer, IdentomatError):
@@ -192,18 +192,6 @@ class _Broom:
         if self.gates.halt.failed(answer, now):
             raise answer
         return answer, now
-
-    async def _asked(self, state: PollState) -> Answer:
-        with anyio.move_on_after(self.source.timeout) as scope:
-            self.source.guards.add(scope)
-            try:
-                return await self.source.look(state.token, fresh=state.fresh)
-            except IdentomatError as error:
-                # Its traceback holds frames, and those hold what was sent and received.
-                return error.with_traceback(None)
-            finally:
-                self.source.guards.discard(scope)
-        return too_slow() if anyio.current_time() >= scope.deadline else closed()
 
     async def _deliver(self, entry: JournalEntry, outcome: Outcome) -> None:
         if entry.delivery is None:

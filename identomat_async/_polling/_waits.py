@@ -8,9 +8,10 @@ import anyio
 
 from identomat_async._clock import Deadline
 from identomat_async._model._token import checked_token
-from identomat_async._polling._desk import Desk, checked_until
+from identomat_async._polling._desk import Desk
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._outcomes import Outcome, Until
+from identomat_async._polling._terms import checked_until
 from identomat_async._polling._waiting import Group, Lone, Member
 
 # What another process polls is looked at here after so many seconds, if nothing comes.

@@ -19,6 +19,7 @@ from identomat_async._cli._result import result
 from identomat_async._cli._sandbox import sandbox
 from identomat_async._cli._screening import screening
 from identomat_async._cli._watch import wait, watch
+from identomat_async._cli._worker import worker
 
 # Every command is registered here, under the heading it has in the help.
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
@@ -31,7 +32,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "screening": screening,
         "delete": delete,
     },
-    "Operation": {"doctor": doctor, "journal": journal, "hash": hash_},
+    "Operation": {"doctor": doctor, "journal": journal, "worker": worker, "hash": hash_},
     "Without a contract": {"sandbox": sandbox, "demo": demo},
 }
 

@@ -207,6 +207,16 @@ class JournalThread:
 
     def _commit(self, connection: sqlite3.Connection, jobs: list[_Job[Any]]) -> None:
         connection.execute("BEGIN IMMEDIATE")
+        if len(jobs) == 1:
+            jobs[0].do(connection)
+            connection.execute("COMMIT" if jobs[0].error is None else "ROLLBACK")
+        else:
+            self._do_each(connection, jobs)
+            connection.execute("COMMIT")
+        self.commits += 1
+        self._is_untidy = True
+
+    def _do_each(self, connection: sqlite3.Connection, jobs: list[_Job[Any]]) -> None:
         for job in jobs:
             # What one has got wrong is no reason to undo the others.
             connection.execute("SAVEPOINT job")
@@ -214,9 +224,6 @@ class JournalThread:
             if job.error is not None:
                 connection.execute("ROLLBACK TO job")
             connection.execute("RELEASE job")
-        connection.execute("COMMIT")
-        self.commits += 1
-        self._is_untidy = True
 
     def _failed(self, jobs: list[_Job[Any]], error: JournalError) -> None:
         # A connection that has failed is not asked again: another one starts afresh.

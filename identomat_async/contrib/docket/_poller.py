@@ -1,0 +1,408 @@
+"""The poller that people use: words and defaults around the engine."""
+
+import asyncio
+from collections.abc import AsyncIterable, Iterable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self, cast
+
+import anyio
+from anyio.abc import TaskStatus
+from docket import Docket
+from redis.asyncio import Redis
+from tenacity.wait import wait_base
+
+from identomat_async._budget import RateBudget, whole
+from identomat_async._clock import Clock, Deadline, Seconds, seconds
+from identomat_async._edge import refusing
+from identomat_async._model._token import checked_token
+from identomat_async._polling._core import GRACE
+from identomat_async._polling._courier import Handler
+from identomat_async._polling._many import checked_many, each_of
+from identomat_async._polling._outcomes import Until, Watch
+from identomat_async._polling._person import wait_person
+from identomat_async._polling._policy import NO_LOAD, PollPolicy
+from identomat_async._polling._schedule import first_gap
+from identomat_async._polling._source import HasSource
+from identomat_async._polling._tally import PollerStats, Tally
+from identomat_async._polling._tasks import task_group
+from identomat_async._polling._terms import Terms
+from identomat_async.contrib.docket._errand import Errand
+from identomat_async.contrib.docket._link import Link
+from identomat_async.contrib.docket._rate import SharedRate
+from identomat_async.contrib.docket._relay import Relay
+from identomat_async.contrib.docket._rounds import LEAD, Rounds, Then
+from identomat_async.contrib.docket._server import check_pool
+from identomat_async.contrib.docket._shift import Shift, engine_lease, task_of
+from identomat_async.errors import ConfigurationError
+
+# So many are handed to the server in one go.
+_BATCH = 1000
+
+
+class DocketResultPoller:
+    """
+    Awaits the results of very many sessions on many machines.
+
+    Enter it as a block to watch, discard and nudge sessions; each process in which `run` is
+    called besides is a worker that looks at them. What is watched is kept by a Redis or
+    Valkey server: tokens, references and times, never a result. It needs asyncio.
+
+    Args:
+        client: An `IdentomatClient`.
+        url: The server, such as ``redis://localhost:6379/0``; all its pollers and workers
+            name the same.
+        name: What the keys on the server begin with.
+        wait: When to look at a session next: any tenacity wait strategy; by default
+            `wait_person()`.
+        until: Whether MANUAL_CHECK ends a watch.
+        deadline: How long the person may take, from when the watch begins: seconds,
+            timedelta or aware datetime; None for ever.
+        review: Seconds that an operator may take; None for ever.
+        grace: Seconds that a watch outlives its deadline while nobody answers.
+        rate: The most requests per second by all workers together, confirming reads
+            included; None for no limit. All workers name the same.
+        concurrency: How many sessions this process looks at or hands over at a time.
+        lease: Seconds after which others look at what a lost worker had in hand.
+        handler_timeout: Seconds that the handler may take for a delivery.
+        gone_window: Seconds over which the service must deny a session three times.
+
+    Raises:
+        ConfigurationError: An argument cannot work.
+    """
+
+    def __init__(
+        self,
+        client: HasSource,
+        url: str,
+        *,
+        name: str = "identomat",
+        wait: wait_base | None = None,
+        until: Until = Until.TERMINAL,
+        deadline: Deadline | None = 1800.0,
+        review: Seconds | None = timedelta(days=3),
+        grace: Seconds = 3600.0,
+        rate: float | None = 50.0,
+        concurrency: int = 60,
+        lease: Seconds = 120.0,
+        handler_timeout: Seconds = 30.0,
+        gone_window: Seconds = 60.0,
+    ) -> None:
+        source = getattr(client, "source", None)
+        if source is None:
+            raise ConfigurationError("client must be an IdentomatClient")
+        self._source = source
+        self._policy = PollPolicy(
+            wait=wait_person() if wait is None else wait,
+            retry_wait=source.retry_wait,
+            grace=seconds(grace, name="grace"),
+            gone_window=seconds(gone_window, name="gone_window"),
+        )
+        self._terms = Terms.of(until, deadline, review)
+        self._rate = RateBudget(rate).per_second  # which checks it
+        self._concurrency = whole(concurrency, name="concurrency")
+        if self._rate is not None and self._rate * LEAD > self._concurrency:
+            raise ConfigurationError(
+                f"a rate of {self._rate:g} needs a concurrency of {self._rate * LEAD:.0f} or more"
+            )
+        self._handler_timeout = seconds(handler_timeout, name="handler_timeout")
+        self._lease = engine_lease(
+            seconds(lease, name="lease"), source.timeout + LEAD + self._handler_timeout
+        )
+        check_pool(url, self._concurrency)
+        # Results, errors included, are not kept: that is what the zero says.
+        self._docket = Docket(name=name, url=url, execution_ttl=timedelta(0))
+        self._docket.register(task_of(lambda: self._shift))
+        self._link = Link(self._docket)
+        self._clock: Clock | None = None
+        self._tally = Tally()
+        self._relay = Relay(self._link)
+        self._shift: Shift | None = None
+        self._stack: AsyncExitStack | None = None
+
+    def __repr__(self) -> str:
+        return f"<DocketResultPoller of {self._relay.standing[0]} sessions>"
+
+    async def __aenter__(self) -> Self:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError("DocketResultPoller needs asyncio") from None
+        if self._stack is not None:
+            raise ConfigurationError("this DocketResultPoller is in use already")
+        self._source.home.check()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._link.connected())
+            tasks = await stack.enter_async_context(task_group())
+            stack.callback(tasks.cancel_scope.cancel)
+            tasks.start_soon(self._relay.pass_on)
+            tasks.start_soon(self._relay.keep_count)
+            self._clock = Clock()
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        assert self._stack is not None  # noqa: S101 - it was entered
+        stack, self._stack = self._stack, None
+        return await stack.__aexit__(kind, error, traceback)
+
+    @refusing
+    async def watch(
+        self,
+        token: str,
+        *,
+        reference: str | None = None,
+        deadline: Deadline | None = None,
+        until: Until | None = None,
+        review: Seconds | None = None,
+        begun: datetime | None = None,
+    ) -> None:
+        """
+        Watch a session; its outcome comes to the handler of a worker, whichever that is.
+
+        The watch is on the server when this returns. One that is watched already stays as it
+        is. While a look at it is under way, which may be the last, this waits for the end
+        of that.
+
+        Args:
+            token: What `begin` returned.
+            reference: What the application calls it; it comes back with the outcome.
+            deadline: When the person's time is up.
+            until: Whether MANUAL_CHECK ends the watch.
+            review: Seconds that an operator may take.
+            begun: When the session was begun (an aware datetime), if not just now.
+
+        Raises:
+            ConfigurationError: An argument cannot work, or this is not entered.
+            JournalError: The server did not take it; nothing is watched.
+        """
+        watch = Watch(
+            token,
+            reference=reference,
+            deadline=deadline,
+            until=until,
+            review=review,
+            begun=begun,
+        )
+        await self._watch([watch])
+
+    @refusing
+    async def watch_many(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> None:
+        """
+        Watch many sessions.
+
+        Args:
+            watches: Tokens or `Watch` values, from an iterable or async iterable.
+
+        Raises:
+            ConfigurationError: One cannot work; thousands before it may be watched.
+            JournalError: The server did not take them all.
+        """
+        await self._watch_each(watches)
+
+    @refusing
+    async def reconcile(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> int:
+        """
+        Watch those of the sessions that the application calls open that are not watched.
+
+        Call it after the server has lost what it knew, and at every start if you like.
+
+        Args:
+            watches: Tokens or `Watch` values, from an iterable or async iterable.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            ConfigurationError: One cannot work; thousands before it may be watched.
+            JournalError: The server did not take them all.
+        """
+        return await self._watch_each(watches)
+
+    @refusing
+    async def discard(self, token: str) -> bool:
+        """
+        Watch a session no more.
+
+        A look or a delivery that is under way on another machine is called off as soon as
+        that machine hears of it.
+
+        Returns:
+            Whether it was watched.
+
+        Raises:
+            JournalError: The server cannot be reached.
+        """
+        self._check()
+        return await self._link.discard(checked_token(token))
+
+    @refusing
+    def nudge(self, token: str) -> bool:
+        """
+        Look at a session now: the person has come back to `return_url`.
+
+        Looks follow 2, 5, 10, 20 and 40 s later, then the schedule goes on.
+
+        Returns:
+            True: the worker is told so, which may find that nobody watches the session.
+        """
+        self._check()
+        self._source.home.check_thread()
+        self._relay.nudge(checked_token(token))
+        return True
+
+    async def run(
+        self,
+        on_delivery: Handler,
+        *,
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """
+        Be a worker: look at sessions, and hand outcomes to a function, until cancelled.
+
+        A delivery is accepted when the function returns. If it raises, or takes longer than
+        *handler_timeout*, the delivery comes again after 1 s, doubling to 5 min, with the
+        same id, on whichever machine. When this is cancelled or drained it finishes what it
+        has in hand, and takes nothing new.
+
+        Args:
+            on_delivery: Takes a `Delivery`: an async function, or a plain one, which is
+                called in a worker thread.
+            task_status: For `TaskGroup.start`, which returns when polling has begun.
+
+        Raises:
+            ConfigurationError: The poller is in use already.
+        """
+        if not callable(on_delivery):
+            raise ConfigurationError("on_delivery must be a function that takes a Delivery")
+        if self._shift is not None:
+            raise ConfigurationError("this DocketResultPoller runs already")
+        async with AsyncExitStack() as stack:
+            if self._stack is None:
+                await stack.enter_async_context(self)
+            server = await stack.enter_async_context(self._docket.redis())
+            self._shift = shift = self._shift_with(on_delivery, cast("Redis", server))
+            try:
+                await shift.work(task_status)
+            finally:
+                self._shift = None
+                shift.over.set()
+
+    async def drain(self, grace: Seconds = GRACE) -> None:
+        """
+        Have `run` take nothing new, and return once it has finished what it has in hand.
+
+        Args:
+            grace: The most seconds to wait for that.
+        """
+        span = seconds(grace, name="grace")
+        if self._shift is not None:
+            self._shift.end()
+            with anyio.move_on_after(span):
+                await self._shift.over.wait()
+
+    def resume(self) -> None:
+        """
+        Lift this worker's pause: the service has asked for it, is down, or refuses the account.
+
+        The next look finds out whether that was wise.
+        """
+        self._source.home.check_thread()
+        if self._shift is not None:
+            rounds = self._shift.rounds
+            rounds.gates.lift(rounds.clock.now())
+
+    def stats(self) -> PollerStats:
+        """
+        Return how the poller stands.
+
+        *watched* and *due* are those of all machines, as of a second ago; all else is this
+        process's own.
+        """
+        now = 0.0 if self._clock is None else self._clock.now()
+        rounds = None if self._shift is None else self._shift.rounds
+        (watched, due), tally = self._relay.standing, self._tally
+        answered_at = tally.answered_at
+        is_stopped = rounds is not None and rounds.gates.service_opens_at(now, rounds.clock) > now
+        return PollerStats(
+            role="idle" if rounds is None else "active",
+            watched=watched,
+            due=due,
+            in_flight=0 if rounds is None else rounds.in_flight,
+            polls_per_second=tally.polls_per_second(now),
+            polls=tally.polls,
+            confirmations=tally.confirmations,
+            buffered=0,
+            unacked=0 if rounds is None else len(rounds.again),
+            oldest_unacked=None,
+            limited_by="paused" if is_stopped else "rate" if due else "nothing",
+            stretch=1.0,
+            lateness_p50=tally.lateness(0.5),
+            lateness_p99=tally.lateness(0.99),
+            last_answer_age=None if answered_at is None else now - answered_at,
+            errors=tally.errors(now),
+            deadlines_passed=tally.deadlines_passed,
+            handler_errors=tally.handler_errors,
+            observer_errors=0,
+            durations=tally.durations,
+        )
+
+    def _check(self) -> Clock:
+        if self._stack is None or self._clock is None:
+            raise ConfigurationError("enter this DocketResultPoller first: async with poller")
+        return self._clock
+
+    async def _watch_each(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> int:
+        self._check()
+        checked_many(watches, of="tokens and watches")
+        added, batch = 0, list[str | Watch]()
+        async with aclosing(each_of(watches)) as each:
+            async for watch in each:
+                batch.append(watch)
+                if len(batch) == _BATCH:
+                    added += await self._watch(batch)
+                    batch.clear()
+        return added + await self._watch(batch)
+
+    async def _watch(self, watches: Sequence[str | Watch]) -> int:
+        now = self._check().now()
+        begun = {state.token: state for state in (self._terms.state_of(w, now) for w in watches)}
+        errands: list[Then] = []
+        for state in begun.values():
+            share = self._policy.random()
+            gap = first_gap(self._policy.wait, NO_LOAD, age=now - state.begun, share=share)
+            then = Errand.begin(state), min(gap, max(0.0, state.deadline - now))
+            again = {} if self._shift is None else self._shift.rounds.again
+            if state.token in again:
+                # Out of the handler that has it in hand, or beside it: when that has
+                # returned, this is what goes on.
+                again[state.token] = then
+            else:
+                errands.append(then)
+        return await self._link.add(errands) + len(begun) - len(errands)
+
+    def _shift_with(self, handler: Handler, server: Redis) -> Shift:
+        rounds = Rounds(
+            source=self._source,
+            policy=self._policy,
+            rate=SharedRate(self._link.rate_key, self._rate),
+            server=server,
+            nudge_key=self._link.nudge_key,
+            handler=handler,
+            handler_timeout=self._handler_timeout,
+            tally=self._tally,
+            clock=self._check(),
+        )
+        return Shift(
+            docket=self._docket,
+            rounds=rounds,
+            concurrency=self._concurrency,
+            lease=self._lease,
+            grace=self._handler_timeout + self._source.timeout,
+        )

@@ -1,0 +1,190 @@
+"""What a worker does with a session whose turn it is: one look, and what follows from it."""
+
+import logging
+from datetime import UTC, datetime
+
+import anyio
+import attrs
+from redis.asyncio import Redis
+
+from identomat_async._budget import RateBudget
+from identomat_async._clock import Clock
+from identomat_async._polling._asking import asked
+from identomat_async._polling._courier import Handler, called
+from identomat_async._polling._gates import Gates
+from identomat_async._polling._halt import Halt
+from identomat_async._polling._learner import is_outage
+from identomat_async._polling._outage import Outage
+from identomat_async._polling._outcomes import DeadlinePassed, Delivery, Outcome
+from identomat_async._polling._policy import Pending, PollPolicy
+from identomat_async._polling._redelivery import outcome_without_document, read_again
+from identomat_async._polling._source import ResultSource
+from identomat_async._polling._state import PollState
+from identomat_async._polling._step import Answer, nudged, poll_step
+from identomat_async._polling._tally import Tally
+from identomat_async.contrib.docket._errand import Errand, key_of
+from identomat_async.contrib.docket._rate import Place, SharedRate
+from identomat_async.errors import IdentomatError
+
+# A place in the rate that is further away than this is not waited for on the spot.
+LEAD = 0.5
+# Refused deliveries come again after so many seconds, doubling.
+_FIRST_AGAIN, _LAST_AGAIN = 1.0, 300.0
+# The longest that a session is put off while the service is down or refuses the account.
+_LONGEST_REST = 30.0
+
+Then = tuple[Errand, float]
+
+_logger = logging.getLogger("identomat_async")
+
+
+@attrs.define(eq=False, repr=False, kw_only=True)
+class Rounds:
+    """
+    Looks at one session after the other, as their turns come, and hands over the outcomes.
+
+    Args:
+        source: Where results come from.
+        policy: How the watches are conducted.
+        rate: What all workers together may ask.
+        server: The Redis client.
+        nudge_key: Returns where a nudge of the session with that key is kept.
+        handler: Takes deliveries.
+        handler_timeout: Seconds that it may take.
+        tally: Where it is counted.
+
+    Attributes:
+        again: What the handler has had watched again, by token, of those in hand.
+    """
+
+    source: ResultSource
+    policy: PollPolicy
+    rate: SharedRate
+    server: Redis
+    nudge_key: str
+    handler: Handler
+    handler_timeout: float
+    tally: Tally
+    clock: Clock = attrs.field(factory=Clock)
+    gates: Gates = attrs.field(init=False)
+    in_flight: int = 0
+    again: dict[str, Then | None] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        halt = Halt()
+        halt.probes = True
+        # How many there are at a time is the engine's to say.
+        self.gates = Gates(
+            source=self.source,
+            budget=RateBudget(None, max_in_flight=1_000_000),
+            outage=Outage(),
+            halt=halt,
+        )
+
+    async def turn(self, errand: Errand, due: float) -> Then | None:
+        """
+        Look at a session that was *due*, and hand over what it has come to.
+
+        Returns:
+            What is known now and the seconds to the next turn; None if there is none.
+        """
+        state = errand.entry.state
+        if errand.entry.delivery is not None:
+            if (outcome := outcome_without_document(errand.entry)) is not None:
+                return await self._deliver(errand, outcome)
+            state = read_again(errand.entry, until=self.clock.now() + self.policy.grace)
+        while True:
+            place = await self._place(errand, urgent=state.fresh)
+            if place.is_nudged:
+                state, _ = nudged(state, self.clock.now())
+                errand = self._known(errand, state)
+            if place.wait > LEAD:
+                return attrs.evolve(errand, place=place.at), place.wait - LEAD
+            looked = await self._look(state, due)
+            if looked is None:
+                rest = self.gates.service_opens_at(now := self.clock.now(), self.clock) - now
+                return attrs.evolve(errand, place=None), min(max(rest, LEAD), _LONGEST_REST)
+            answer, began = looked
+            then = poll_step(
+                state, answer, policy=self.policy, now=datetime.fromtimestamp(began, UTC)
+            )
+            if not isinstance(then, Pending):
+                if errand.entry.delivery is None:
+                    self.tally.came_to(then, state, began)
+                    self.tally.deadlines_passed += isinstance(then, DeadlinePassed)
+                return await self._deliver(errand, then)
+            state = then.state
+            errand = self._known(errand, state)
+            if then.delay > 0:
+                return errand, then.delay
+
+    def _known(self, errand: Errand, state: PollState) -> Errand:
+        # What was settled once stays so while it is read again for its delivery.
+        if errand.entry.delivery is not None:
+            return attrs.evolve(errand, place=None)
+        return errand.with_state(state)
+
+    async def _place(self, errand: Errand, *, urgent: bool) -> Place:
+        nudge = f"{self.nudge_key}:{key_of(errand.entry.state.token)}"
+        is_nudged, held = False, errand.place
+        while True:
+            began = anyio.current_time()
+            place = await self.rate.reserve(self.server, nudge, held=held, urgent=urgent)
+            is_nudged |= place.is_nudged
+            if place.wait > LEAD:
+                break
+            await anyio.sleep(place.wait)
+            if not place.is_lost_after(anyio.current_time() - began):
+                break
+            held = place.at
+        return attrs.evolve(place, is_nudged=is_nudged)
+
+    async def _look(self, state: PollState, due: float) -> tuple[Answer, float] | None:
+        # None if the service is not to be asked now.
+        await self.gates.claim()
+        now = self.clock.now()
+        self.in_flight += 1
+        try:
+            if self.gates.service_opens_at(now, self.clock) > now:
+                return None
+            self.gates.began(now)
+            self.tally.began(now, now - due, fresh=state.fresh)
+            answer = await asked(self.source, state)
+        finally:
+            self.in_flight -= 1
+            self.gates.give_back()
+        self._learn(answer, now, self.clock.now())
+        return answer, now
+
+    def _learn(self, answer: Answer, began: float, ended: float) -> None:
+        error = answer if isinstance(answer, IdentomatError) else None
+        self.tally.ended(error, ended)
+        change = self.gates.outage.ended(
+            ended, failed=is_outage(error), elapsed=ended - began, usual=self.tally.usual
+        )
+        if change is not None:
+            _logger.warning("the service is %s", change)
+        if error is None:
+            if self.gates.halt.answered():
+                _logger.warning("the service accepts the account again")
+        elif self.gates.halt.failed(error, began):
+            _logger.error("polling pauses: %s", type(error).__name__)
+
+    async def _deliver(self, errand: Errand, outcome: Outcome) -> Then | None:
+        delivery, token = errand.delivery_of(outcome), outcome.token
+        self.again[token] = None
+        try:
+            with anyio.fail_after(self.handler_timeout):
+                await called(self.handler, delivery)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the outcome is not lost
+            return self._refused(errand, delivery, type(error).__name__)
+        else:
+            return self.again[token]
+        finally:
+            del self.again[token]
+
+    def _refused(self, errand: Errand, delivery: Delivery, error: str) -> Then:
+        self.tally.handler_errors += 1
+        _logger.warning("the delivery handler raised %s for delivery %s", error, delivery.id)
+        again = min(_FIRST_AGAIN * 2 ** (delivery.attempt - 1), _LAST_AGAIN)
+        return errand.refused(delivery, error), again

@@ -1,0 +1,648 @@
+"""The poller on Docket, with a real server."""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import pytest
+from docket import Worker
+from tenacity import wait_fixed
+
+from identomat_async import (
+    AuthenticationError,
+    ConfigurationError,
+    DeadlinePassed,
+    Delivery,
+    JournalError,
+    ServerError,
+    SessionGone,
+    SessionNotFoundError,
+    Settled,
+    Until,
+    Watch,
+)
+from identomat_async._polling._state import PollState
+from identomat_async.contrib.docket import DocketResultPoller
+from identomat_async.contrib.docket._errand import Errand, key_of
+from identomat_async.contrib.docket._link import TASK
+from identomat_async.contrib.docket._server import lacks
+from identomat_async.contrib.docket._shift import task_of, turn
+from tests._docket_server import Server
+from tests.conftest import FakeSource
+
+MakePoller = Callable[..., DocketResultPoller]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    # Real time, and the one backend that Docket has.
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def name() -> str:
+    return f"test-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def make(server: Server, name: str, source: FakeSource) -> MakePoller:
+    source.timeout = 2.0
+
+    def poller(**options: Any) -> DocketResultPoller:
+        said = {"name": name, "wait": wait_fixed(0.5), "concurrency": 30, "lease": 10.0}
+        return DocketResultPoller(source, server.url, **(said | {"handler_timeout": 2.0} | options))
+
+    return poller
+
+
+class Handler:
+    """Keeps what it is given, and raises the first so many times."""
+
+    def __init__(self, *, refusing: int = 0) -> None:
+        self.refusing = refusing
+        self.given: list[Delivery] = []
+
+    async def __call__(self, delivery: Delivery) -> None:
+        self.given.append(delivery)
+        if len(self.given) <= self.refusing:
+            raise OSError("Anna Example is not in the database")
+
+    async def has(self, count: int) -> list[Delivery]:
+        with anyio.fail_after(20):
+            while len(self.given) < count:
+                await anyio.sleep(0.02)
+        return self.given
+
+
+@pytest.fixture
+def run_beside():
+    """Have a worker run for the length of a block."""
+
+    class Running:
+        def __init__(self, poller: DocketResultPoller, handler: Any) -> None:
+            self.poller, self.handler = poller, handler
+            self.tasks = anyio.create_task_group()
+
+        async def __aenter__(self) -> DocketResultPoller:
+            await self.tasks.__aenter__()
+            await self.tasks.start(self.poller.run, self.handler)
+            return self.poller
+
+        async def __aexit__(self, *error: object) -> bool | None:
+            self.tasks.cancel_scope.cancel()
+            return await self.tasks.__aexit__(*error)
+
+    return Running
+
+
+async def test_a_session_watched_twice_is_delivered_once(make, source, run_beside):
+    source.decides("one", "approved", after=1.0)
+    source.says("other", "rejected")
+    handler = Handler()
+
+    async with run_beside(make(), handler) as poller:
+        await poller.watch("one", reference="user:1")
+        await poller.watch("one", reference="user:2")
+        await poller.watch_many(["one", Watch("other", reference="user:3")])
+        await handler.has(2)
+        await anyio.sleep(1)
+
+    given = {each.token: each for each in handler.given}
+    assert len(handler.given) == 2
+    assert given["one"].reference == "user:1"
+    assert given["other"].reference == "user:3"
+    assert all(isinstance(each.outcome, Settled) for each in handler.given)
+    assert given["one"].outcome.result.person.personal_number == "of one"
+    assert not given["one"].redelivered
+    assert [fresh for _, token, fresh in source.looks if token == "one"][-2:] == [False, True]
+
+
+async def test_another_process_watches_what_a_worker_delivers(make, source, run_beside):
+    source.says("one", "approved")
+    handler = Handler()
+
+    async with run_beside(make(), handler), make() as elsewhere:
+        await elsewhere.watch("one")
+        await handler.has(1)
+        assert await elsewhere.reconcile(["one"]) == 1
+        await handler.has(2)
+
+    first, second = handler.given
+    assert first.id != second.id
+
+
+async def test_a_handler_that_raises_is_given_the_same_delivery_again(make, source, run_beside):
+    source.says("one", "approved")
+    handler = Handler(refusing=2)
+
+    async with run_beside(make(), handler) as poller:
+        await poller.watch("one")
+        await handler.has(3)
+        await anyio.sleep(0.5)
+        assert poller.stats().handler_errors == 2
+
+    assert len({each.id for each in handler.given}) == 1
+    assert [each.attempt for each in handler.given] == [1, 2, 3]
+    assert [each.redelivered for each in handler.given] == [False, True, True]
+
+
+async def test_what_is_under_way_on_the_server_names_nobody(
+    make, source, server, caplog, run_beside
+):
+    caplog.set_level(logging.DEBUG)
+    source.says("token-of-anna", "approved")
+    handler = Handler(refusing=1)
+
+    async with run_beside(make(), handler) as poller:
+        await poller.watch("token-of-anna", reference="user:1")
+        await handler.has(1)
+        await anyio.sleep(0.3)
+        kept = server.everything()
+        await handler.has(2)
+
+    assert b"token-of-anna" in kept
+    assert b"of token-of-anna" not in kept
+    assert b"Anna Example" not in kept
+    assert "token-of-anna" not in caplog.text
+    assert "Anna" not in caplog.text
+
+
+async def test_an_approval_that_was_not_accepted_is_not_taken_back(make, source, run_beside):
+    source.says("one", "approved", "approved", "in_progress", "in_progress", "approved")
+    handler = Handler(refusing=1)
+
+    async with run_beside(make(), handler) as poller:
+        await poller.watch("one", deadline=1.0)
+        first, second = await handler.has(2)
+
+    assert first.id == second.id
+    assert second.outcome.result.status.is_approved
+
+
+async def test_what_needs_no_document_is_given_again_without_another_look(make, source, run_beside):
+    source.says("open", "in_progress")
+    handler = Handler(refusing=1)
+
+    async with run_beside(make(), handler) as poller:
+        await poller.watch("open", deadline=0.5)
+        await handler.has(1)
+        seen = len(source.looks)
+        first, second = await handler.has(2)
+        assert poller.stats().deadlines_passed == 1
+
+    assert len(source.looks) == seen
+    assert (first.id, second.redelivered) == (second.id, True)
+    assert isinstance(second.outcome, DeadlinePassed)
+
+
+async def test_a_session_that_the_service_does_not_know(make, source, run_beside):
+    source.says("gone", SessionNotFoundError("no", verified=True))
+    handler = Handler(refusing=1)
+
+    async with run_beside(make(gone_window=1.0), handler) as poller:
+        await poller.watch("gone")
+        _, again = await handler.has(2)
+
+    assert isinstance(again.outcome, SessionGone)
+    assert again.outcome.verified
+
+
+async def test_watching_again_in_the_handler_is_a_watch_of_its_own(make, source, run_beside):
+    source.says("one", *["manual_check"] * 3, "approved")
+    given: list[Delivery] = []
+    poller = make()
+
+    async def handle(delivery: Delivery) -> None:
+        given.append(delivery)
+        if not delivery.outcome.final:
+            await poller.watch("one", until=Until.DECIDED, reference="second")
+
+    async with run_beside(poller, handle):
+        await poller.watch("one", reference="first")
+        with anyio.fail_after(20):
+            while len(given) < 2:
+                await anyio.sleep(0.02)
+
+    assert [each.reference for each in given] == ["first", "second"]
+    assert given[0].id != given[1].id
+    assert given[1].outcome.result.status.is_approved
+
+
+async def test_a_plain_function_is_called_in_a_thread(make, source, run_beside):
+    source.says("one", "approved")
+    given: list[Delivery] = []
+
+    async with run_beside(make(), given.append) as poller:
+        await poller.watch("one")
+        with anyio.fail_after(20):
+            while not given:
+                await anyio.sleep(0.02)
+
+
+async def test_a_handler_that_takes_too_long_counts_as_one_that_raised(make, source, run_beside):
+    source.says("one", "approved")
+    given: list[Delivery] = []
+
+    async def handle(delivery: Delivery) -> None:
+        given.append(delivery)
+        await anyio.sleep(30 if len(given) == 1 else 0)
+
+    async with run_beside(make(handler_timeout=0.2), handle) as poller:
+        await poller.watch("one")
+        with anyio.fail_after(20):
+            while len(given) < 2:
+                await anyio.sleep(0.02)
+
+    assert given[0].id == given[1].id
+
+
+async def test_nobody_is_given_what_was_discarded(make, source, run_beside):
+    source.decides("one", "approved", after=2.0)
+    handler = Handler()
+
+    async with run_beside(make(), handler) as poller:
+        await poller.watch("one")
+        await anyio.sleep(1)
+        assert await poller.discard("one")
+        assert not await poller.discard("one")
+        assert not await poller.discard("nobody")
+        await anyio.sleep(2.5)
+
+    assert handler.given == []
+
+
+async def test_who_comes_back_is_looked_at_now_and_soon_again(make, source, run_beside):
+    source.says("one", "in_progress")
+
+    async with run_beside(make(wait=wait_fixed(600)), Handler()) as poller:
+        await poller.watch("one")
+        with anyio.fail_after(20):
+            while not source.looks:
+                await anyio.sleep(0.02)
+        await anyio.sleep(0.5)
+        seen, nudged_at = len(source.looks), anyio.current_time()
+        assert poller.nudge("one")
+        await anyio.sleep(3)
+        looks = [at - nudged_at for at, _, _ in source.looks[seen:]]
+
+    assert len(looks) == 2
+    assert looks[0] <= 1
+    assert 1.5 <= looks[1] - looks[0] <= 2.8
+
+
+async def test_the_account_being_refused_pauses_the_worker_and_ends_no_watch(
+    make, source, caplog, run_beside
+):
+    refused = AuthenticationError("no", status_code=401)
+    for number in range(5):
+        source.says(f"s{number}", refused)
+    handler = Handler()
+
+    poller = make()
+    poller.resume()
+    async with run_beside(poller, handler):
+        await poller.watch_many(f"s{number}" for number in range(5))
+        with anyio.fail_after(20):
+            while poller.stats().limited_by != "paused":
+                await anyio.sleep(0.05)
+        await anyio.sleep(0.5)
+        seen = len(source.looks)
+        await anyio.sleep(2)
+        assert len(source.looks) == seen
+        assert poller.stats().watched == 5
+        assert handler.given == []
+        for number in range(5):
+            source.says(f"s{number}", "approved")
+        for number in range(5):
+            poller.nudge(f"s{number}")
+        poller.resume()
+        await handler.has(1)
+        poller.resume()
+
+    assert "polling pauses: AuthenticationError" in caplog.text
+    assert "accepts the account again" in caplog.text
+
+
+async def test_a_service_that_is_down_is_left_alone(make, source, caplog, run_beside):
+    down = ServerError("down", status_code=503, retryable=True)
+    for number in range(60):
+        source.says(f"s{number}", down)
+
+    async with run_beside(make(rate=None), Handler()) as poller:
+        await poller.watch_many(f"s{number}" for number in range(60))
+        with anyio.fail_after(30):
+            while "the service is down" not in caplog.text:
+                await anyio.sleep(0.05)
+        seen = len(source.looks)
+        await anyio.sleep(2)
+        assert len(source.looks) - seen <= 4
+        assert poller.stats().watched == 60
+
+
+async def test_a_service_that_fails_ends_no_watch(make, source, run_beside):
+    down = ServerError("down", status_code=503, retryable=True)
+    source.says("one", down, down, "approved")
+    handler = Handler()
+
+    async with run_beside(make(), handler) as poller:
+        await poller.watch("one")
+        await handler.has(1)
+        assert poller.stats().errors == {"ServerError": 2}
+
+
+async def test_the_rate_is_kept_by_two_workers_together(make, source, run_beside):
+    for number in range(60):
+        source.says(f"s{number}", "in_progress")
+
+    async with run_beside(make(rate=10), Handler()) as one, run_beside(make(rate=10), Handler()):
+        await one.watch_many(f"s{number}" for number in range(60))
+        await anyio.sleep(5)
+
+    times = [at for at, _, _ in source.looks]
+    for at in times:
+        assert sum(at <= other < at + 1 for other in times) <= 10
+    assert len(times) >= 25
+
+
+async def test_a_place_that_was_slept_through_is_not_made_up_for(make, source, run_beside):
+    for number in range(30):
+        source.says(f"s{number}", "in_progress")
+
+    async with run_beside(make(rate=20), Handler()) as poller:
+        await poller.watch_many(f"s{number}" for number in range(30))
+        for _ in range(6):
+            await anyio.sleep(0.3)
+            time.sleep(0.3)  # noqa: ASYNC251 - the event loop stands still
+        await anyio.sleep(1)
+
+    times = [at for at, _, _ in source.looks]
+    for at in times:
+        assert sum(at <= other < at + 1 for other in times) <= 20
+    assert len(times) >= 20
+
+
+async def test_thousands_are_watched_in_one_call(make, source):
+    async def each():
+        for number in range(2001):
+            yield f"s{number}"
+
+    async with make() as poller:
+        assert await poller.reconcile(each()) == 2001
+        assert await poller.reconcile(f"s{number}" for number in range(2002)) == 1
+
+
+async def test_watching_a_session_that_is_being_looked_at_changes_nothing(make, source, run_beside):
+    source.says("one", "in_progress")
+    source.latency = 1.0
+
+    async with run_beside(make(), Handler()) as poller, make() as elsewhere:
+        await poller.watch("one")
+        with anyio.fail_after(20):
+            while not source.in_flight:
+                await anyio.sleep(0.01)
+        assert await elsewhere.reconcile(["one"]) == 0
+        assert source.in_flight == 0
+
+
+async def test_a_worker_that_was_lost_may_have_delivered(make, source, run_beside):
+    source.says("one", "approved")
+    handler = Handler()
+    errand = Errand.begin(PollState(token="one", begun=time.time(), watched=time.time()))
+    lost = SimpleNamespace(redelivered=True, when=datetime.now(UTC))
+
+    async with run_beside(make(), handler) as poller:
+        assert await turn(poller._shift, errand.to_json(), lost) is None
+        assert await turn(poller._shift, "from a later version", lost) == (
+            "from a later version",
+            10.0,
+        )
+
+    assert handler.given[0].redelivered
+    assert await turn(None, errand.to_json(), lost) == (errand.seen_perhaps().to_json(), 10.0)
+
+
+async def test_a_full_server_is_said_and_nothing_is_watched(make, server):
+    async with make() as poller:
+        server.ask("CONFIG", "SET", "maxmemory", "1")
+        try:
+            with pytest.raises(JournalError, match="did not take all that is to be watched"):
+                await poller.watch("one")
+        finally:
+            server.ask("CONFIG", "SET", "maxmemory", "0")
+        assert await poller.reconcile(["one"]) == 1
+
+
+async def test_a_server_that_is_away_for_a_while_is_said(tmp_path, source, caplog):
+    caplog.set_level(logging.DEBUG, "identomat_async")
+    server = Server(tmp_path)
+    server.start()
+    async with DocketResultPoller(source, server.url) as poller:
+        server.kill()
+        with pytest.raises(JournalError, match="did not do it"):
+            await poller.watch("one")
+        poller.nudge("one")
+        with anyio.fail_after(20):
+            while not ("a nudge was lost" in caplog.text and "no figures" in caplog.text):
+                await anyio.sleep(0.05)
+
+
+async def test_a_server_that_hides_its_settings_is_not_complained_of(tmp_path, source, caplog):
+    server = Server(tmp_path, "--rename-command", "CONFIG", "")
+    server.start()
+    try:
+        async with DocketResultPoller(source, server.url):
+            pass
+    finally:
+        server.stop()
+
+    assert "server needs" not in caplog.text
+
+
+async def test_a_plain_handler_that_hangs_is_waited_for(make, source):
+    source.timeout = 0.2
+    source.says("one", "approved")
+    given: list[Delivery] = []
+
+    def handle(delivery: Delivery) -> None:
+        given.append(delivery)
+        time.sleep(3)
+
+    async with anyio.create_task_group() as tasks:
+        poller = make(handler_timeout=0.2)
+        await tasks.start(poller.run, handle)
+        await poller.watch("one")
+        with anyio.fail_after(20):
+            while not given:
+                await anyio.sleep(0.02)
+        tasks.cancel_scope.cancel()
+
+    assert len(given) == 1
+
+
+async def test_an_engine_that_fails_is_told(make, monkeypatch):
+    async def fail(_: object) -> None:
+        raise RuntimeError("the engine")
+
+    monkeypatch.setattr(Worker, "run_forever", fail)
+
+    with pytest.raises(RuntimeError, match="the engine"):
+        await make().run(Handler())
+
+
+async def test_drain_finishes_what_is_in_hand(make, source):
+    source.says("one", "approved")
+    source.latency = 0.5
+    handler, poller = Handler(), make()
+
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(poller.run, handler)
+        await poller.watch("one")
+        with anyio.fail_after(20):
+            while not source.looks:
+                await anyio.sleep(0.02)
+        await poller.drain()
+        assert poller.stats().role == "idle"
+
+    assert [each.token for each in handler.given] == ["one"]
+    await poller.drain()
+
+
+async def test_stats_tell_of_all_machines_and_of_this_one(make, source, run_beside):
+    source.says("one", "in_progress")
+    source.says("other", "approved")
+    handler = Handler()
+
+    async with make() as elsewhere:
+        assert elsewhere.stats().role == "idle"
+        async with run_beside(make(), handler) as poller:
+            await poller.watch("one")
+            await poller.watch("other")
+            await handler.has(1)
+            await anyio.sleep(2.5)
+            here, there = poller.stats(), elsewhere.stats()
+
+    assert (here.role, here.watched, there.watched) == ("active", 1, 1)
+    assert here.polls >= 4
+    assert here.confirmations == 1
+    assert here.last_answer_age < 2
+    assert there.polls == 0
+    assert repr(elsewhere) == "<DocketResultPoller of 1 sessions>"
+
+
+async def test_arguments_that_cannot_work_are_refused(make, source, server):
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"lease": 5.0}, "lease must be more than 5 s"),
+        ({"concurrency": 200}, "200 looks at a time need 208 connections, and the pool has 100"),
+        ({"rate": 200}, "a rate of 200 needs a concurrency of 100 or more"),
+        ({"rate": 0}, "per_second must be a finite number above 0"),
+        ({"concurrency": 0}, "concurrency must be a whole number"),
+        ({"until": "never"}, "until must be"),
+    ]
+    for options, words in cases:
+        with pytest.raises(ConfigurationError, match=words):
+            make(**options)
+    with pytest.raises(ConfigurationError, match="client must be an IdentomatClient"):
+        DocketResultPoller(object(), server.url)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="url must be that of a server"):
+        DocketResultPoller(source, "localhost:6379")
+
+    poller = make()
+    for act in (poller.watch("one"), poller.reconcile(["one"]), poller.discard("one")):
+        with pytest.raises(ConfigurationError, match="enter this DocketResultPoller first"):
+            await act
+    with pytest.raises(ConfigurationError, match="enter this DocketResultPoller first"):
+        poller.nudge("one")
+    with pytest.raises(ConfigurationError, match="on_delivery must be a function"):
+        await poller.run(None)  # type: ignore[arg-type]
+    async with poller:
+        with pytest.raises(ConfigurationError, match="in use already"):
+            await poller.__aenter__()
+
+
+async def test_one_poller_runs_once(make, source, run_beside):
+    async with run_beside(make(), Handler()) as poller:
+        with pytest.raises(ConfigurationError, match="runs already"):
+            await poller.run(Handler())
+
+
+async def test_a_server_that_is_not_there_is_said(source):
+    source.timeout = 2.0
+    poller = DocketResultPoller(source, "redis://127.0.0.1:9/0", lease=60)
+
+    with pytest.raises(JournalError, match="server did not do it: ConnectionError"):
+        await poller.__aenter__()
+
+
+async def test_a_server_that_forgets_is_warned_of(tmp_path, source, caplog):
+    server = Server(tmp_path, "--appendonly", "no")
+    server.start()
+    try:
+        async with DocketResultPoller(source, server.url):
+            pass
+    finally:
+        server.stop()
+
+    assert "the Redis or Valkey server needs appendonly yes" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, []),
+        ({b"appendonly": b"yes", b"appendfsync": b"always", b"maxmemory": b"0"}, []),
+        ({"appendonly": "no"}, ["appendonly yes"]),
+        ({"appendonly": "yes", "appendfsync": "no"}, ["appendfsync always or everysec"]),
+        ({"maxmemory": "1000000", "maxmemory-policy": "allkeys-lru"}, ["maxmemory-policy"]),
+        ({"maxmemory": "1000000", "maxmemory-policy": "noeviction"}, []),
+    ],
+)
+def test_what_a_server_lacks(settings: dict[Any, Any], words: list[str]) -> None:
+    said = lacks(settings)
+
+    assert len(said) == len(words)
+    assert all(text.startswith(word) for text, word in zip(said, words, strict=True))
+
+
+def test_the_task_has_the_name_by_which_other_workers_know_it() -> None:
+    assert task_of(lambda: None).__name__ == TASK
+
+
+def test_an_errand_comes_back_as_it_went() -> None:
+    state = PollState(token="one", begun=1.5, watched=2.5, reference="user:1")
+    errand = Errand(entry=Errand.begin(state).entry, place=17).seen_perhaps()
+    delivery = errand.delivery_of(DeadlinePassed(token="one", last_error=ServerError("down")))
+    refused = errand.refused(delivery, "OSError")
+
+    for each in (errand, refused):
+        assert Errand.from_json(each.to_json()) == each
+    assert refused.entry.last_error == "ServerError"
+    assert refused.delivery_of(delivery.outcome).id == delivery.id
+    assert "one" not in key_of("one")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"entry": 1}', '{"entry": {"state": "{}"}}'])
+def test_an_errand_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        Errand.from_json(text)
+
+
+def test_trio_is_refused_in_words(make) -> None:
+    async def enter() -> None:
+        async with make():
+            raise AssertionError
+
+    with pytest.raises(ConfigurationError, match="needs asyncio"):
+        anyio.run(enter, backend="trio")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _CLOCK = "identomat_clock"
 
+# The tests that users inherit say what they found as tests of theirs do.
+pytest.register_assert_rewrite("identomat_async.testing._journal")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -8,6 +8,7 @@ one of them. Nothing in it is needed to use it without pytest. Needs the extra
 
 from identomat_async.testing._account import COMPANY_KEY, SECRET_KEY, Account
 from identomat_async.testing._clock import Advanced, Jumping, VirtualClock
+from identomat_async.testing._journal import JournalConformance, MakeJournal
 from identomat_async.testing._leaks import LeakGuard
 from identomat_async.testing._network import NetworkGuard
 
@@ -16,8 +17,10 @@ __all__ = [
     "SECRET_KEY",
     "Account",
     "Advanced",
+    "JournalConformance",
     "Jumping",
     "LeakGuard",
+    "MakeJournal",
     "NetworkGuard",
     "VirtualClock",
 ]

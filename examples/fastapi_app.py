@@ -3,7 +3,7 @@ Verify people in a web app, and write each verdict into your own table exactly o
 
 IDENTOMAT_COMPANY_KEY names the account, DATABASE the file of the table and JOURNAL that of the
 poller; then
-`uvicorn examples.fastapi_app:app`, and POST /checks/CUSTOMER begins a check.
+`uvicorn examples.fastapi_app:app`, and its page begins a check.
 """
 
 import os
@@ -28,7 +28,10 @@ from identomat_async import (
 )
 
 HALF_AN_HOUR = timedelta(minutes=30)
-PAGE = """<!doctype html><title>Your identity check</title><p role="status">One moment.</p><script>
+HEAD = '<!doctype html><html lang="en"><link rel="icon" href="data:,">'
+START = f"""{HEAD}<title>Shop</title>
+<form method="post" action="/checks/7"><button>Verify me</button></form>"""
+PAGE = f"""{HEAD}<title>Your identity check</title><p role="status">One moment.</p><script>
 new EventSource(location.pathname + "/events").onmessage = (event) =>
     document.querySelector("p").textContent = event.data</script>"""
 
@@ -82,6 +85,12 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/")
+async def start() -> HTMLResponse:
+    """Show where a customer begins, who would be logged in."""
+    return HTMLResponse(START)
 
 
 @app.post("/checks/{customer}")

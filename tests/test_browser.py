@@ -10,6 +10,7 @@ import pytest
 
 from identomat_async.sandbox import Front, Sandbox, SandboxServer, Script
 from tests._browser_host import Host, hosting
+from tests._web_app import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
@@ -169,6 +170,23 @@ def test_three_clicks_lead_to_an_approval_that_arrives_by_itself(
 
     visitor.page.wait_for_url(f"{host.url}/done")
     visitor.waits_for_status("approved")
+    assert visitor.clicks == 3
+    assert visitor.complaints == []
+
+
+def test_the_example_of_a_web_app_tells_the_verdict_by_itself(
+    visitor: Visitor, server: SandboxServer, pictures: Path, tmp_path: Path
+) -> None:
+    keys = {"IDENTOMAT_COMPANY_KEY": "company-key", "JOURNAL": str(tmp_path / "journal.sqlite")}
+    with serving(server, tmp_path / "checks.sqlite", **keys) as web:
+        visitor.page.goto(str(web.base_url))
+        visitor.press("Verify me")
+        visitor.press("Agree and continue")
+        visitor.press("Approve")
+        visitor.page.wait_for_url(f"{web.base_url}/checks/7")
+        visitor.page.get_by_role("status").filter(has_text="APPROVED").wait_for()
+        visitor.page.screenshot(path=pictures / "web-app.png")
+
     assert visitor.clicks == 3
     assert visitor.complaints == []
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 
 from examples import script, trio_app, worker
 from identomat_async import Delivery, ResultPoller, SessionResult, SessionStatus, Settled
 from identomat_async.sandbox import Front, Mode, Sandbox, Script
+from tests._web_app import serving
 
 ROOT = Path(__file__).parent.parent
 
@@ -99,35 +99,6 @@ def test_the_same_delivery_twice_is_written_down_once(database: Path) -> None:
 def _outcome(status: str) -> Settled:
     result = SessionResult.from_json(json.dumps({"result": status}).encode())
     return Settled(token="token-7", status=result.status, result=result)
-
-
-class Web(httpx.Client):
-    """The web app in a process of its own."""
-
-    def __init__(self, base_url: str, process: subprocess.Popen[str]) -> None:
-        super().__init__(base_url=base_url)
-        self.process = process
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-@contextmanager
-def serving(server: Any, database: Path, **keys: str) -> Generator[Web]:
-    environment = os.environ | keys
-    environment |= {"IDENTOMAT_BASE_URL": server.base_url, "DATABASE": str(database)}
-    command = [sys.executable, "-m", "uvicorn", "examples.fastapi_app:app", "--port", "0"]
-    with subprocess.Popen(  # noqa: S603 - our own code
-        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stderr is not None
-            url = next(line.split()[-5] for line in process.stderr if "running on" in line)
-            with Web(url, process) as web:
-                yield web
-        finally:
-            process.kill()
 
 
 def test_a_web_app_that_is_killed_loses_nobody(database: Path) -> None:

@@ -359,28 +359,18 @@ class Core:
     def stats(self) -> PollerStats:
         """Return how the poller stands."""
         learner, engine, now = self.learner, self.engine, self.engine.now()
-        answered_at = learner.tally.answered_at
         return PollerStats(
             role=self._role,
             watched=len(engine.roster.live),
             due=engine.roster.agenda.due(now) + len(engine.roster.held),
             in_flight=engine.in_flight,
-            polls_per_second=learner.tally.polls_per_second(now),
-            polls=learner.tally.polls,
-            confirmations=learner.tally.confirmations,
             buffered=len(self.outbox),
             unacked=len(self.outbox.unacked),
             oldest_unacked=self.outbox.oldest_unacked,
             limited_by=self._limited_by(now),
             stretch=learner.stretch,
-            lateness_p50=learner.tally.lateness(0.5),
-            lateness_p99=learner.tally.lateness(0.99),
-            last_answer_age=None if answered_at is None else now - answered_at,
-            errors=learner.tally.errors(now),
-            deadlines_passed=learner.tally.deadlines_passed,
-            handler_errors=learner.tally.handler_errors,
             observer_errors=learner.hub.errors,
-            durations=learner.tally.durations,
+            **learner.tally.figures(now),
         )
 
     @property

@@ -17,6 +17,7 @@ from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Delivery
 from identomat_async._polling._tally import Tally
 from identomat_async._polling._tasks import task_group
+from identomat_async.errors import ConfigurationError
 
 Handler = Callable[[Delivery], Awaitable[object]] | Callable[[Delivery], object]
 
@@ -171,6 +172,18 @@ class Courier:
 
     def _postpone(self, delivery: Delivery, until: float) -> None:
         heapq.heappush(self._later, (until, next(self._order), delivery.id))
+
+
+def checked_handler(handler: Handler) -> Handler:
+    """
+    Return *handler* if it can be called.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    if not callable(handler):
+        raise ConfigurationError("on_delivery must be a function that takes a Delivery")
+    return handler
 
 
 async def called(handler: Handler, delivery: Delivery) -> None:

@@ -18,16 +18,14 @@ from identomat_async._clock import Deadline, Seconds, seconds
 from identomat_async._edge import refusing, result_or_refusal
 from identomat_async._model._result import SessionResult
 from identomat_async._polling._core import BATCH, GRACE, Core, OnAccountError
-from identomat_async._polling._courier import Handler
+from identomat_async._polling._courier import Handler, checked_handler
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._journal import Journal
 from identomat_async._polling._many import checked_many, each_of, unique_tokens
 from identomat_async._polling._outcomes import Outcome, Until, Watch
-from identomat_async._polling._person import wait_person
-from identomat_async._polling._policy import PollPolicy
-from identomat_async._polling._source import HasSource
+from identomat_async._polling._source import HasSource, source_of
 from identomat_async._polling._tally import PollerStats
-from identomat_async._polling._terms import Terms
+from identomat_async._polling._terms import Terms, policy_of
 from identomat_async._polling._view import WatchedSession, seen
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Observer
@@ -86,17 +84,10 @@ class ResultPoller:
         gone_window: Seconds = 60.0,
         observers: Iterable[Observer] = (),
     ) -> None:
-        source = getattr(client, "source", None)
-        if source is None:
-            raise ConfigurationError("client must be an IdentomatClient")
+        source = source_of(client)
         self._core = Core(
             source,
-            policy=PollPolicy(
-                wait=wait_person() if wait is None else wait,
-                retry_wait=source.retry_wait,
-                grace=seconds(grace, name="grace"),
-                gone_window=seconds(gone_window, name="gone_window"),
-            ),
+            policy=policy_of(source, wait=wait, grace=grace, gone_window=gone_window),
             terms=Terms.of(until, deadline, review),
             budget=rate
             if isinstance(rate, RateBudget)
@@ -179,12 +170,7 @@ class ResultPoller:
         """
         self._core.check()
         watch = Watch(
-            token,
-            reference=reference,
-            deadline=deadline,
-            until=until,
-            review=review,
-            begun=begun,
+            token, reference=reference, deadline=deadline, until=until, review=review, begun=begun
         )
         await self._core.watch([watch])
 
@@ -362,12 +348,10 @@ class ResultPoller:
             ConfigurationError: The poller is in use already.
             ClientClosedError: The poller is closed.
         """
-        if not callable(on_delivery):
-            raise ConfigurationError("on_delivery must be a function that takes a Delivery")
         if on_account_error not in get_args(OnAccountError):
             raise ConfigurationError("on_account_error must be 'pause' or 'raise'")
         await self._core.run(
-            on_delivery,
+            checked_handler(on_delivery),
             concurrency=whole(concurrency, name="concurrency"),
             on_account_error=on_account_error,
             started=task_status.started,

@@ -10,6 +10,7 @@ from identomat_async._home import Home
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._pause import Pause
+from identomat_async.errors import ConfigurationError
 
 
 class ResultSource(Protocol):
@@ -62,3 +63,16 @@ class HasSource(Protocol):
 
     @property
     def source(self) -> ResultSource: ...
+
+
+def source_of(client: HasSource) -> ResultSource:
+    """
+    Return where *client* has its results from.
+
+    Raises:
+        ConfigurationError: It is no client.
+    """
+    source: ResultSource | None = getattr(client, "source", None)
+    if source is None:
+        raise ConfigurationError("client must be an IdentomatClient")
+    return source

@@ -3,7 +3,7 @@
 import statistics
 from collections import Counter, deque
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypedDict
 
 import attrs
 
@@ -76,6 +76,21 @@ class PollerStats:
     durations: Durations
 
 
+class Figures(TypedDict):
+    """Those of the figures of `PollerStats` that are counted."""
+
+    polls_per_second: float
+    polls: int
+    confirmations: int
+    lateness_p50: float
+    lateness_p99: float
+    last_answer_age: float | None
+    errors: Mapping[str, int]
+    deadlines_passed: int
+    handler_errors: int
+    durations: Durations
+
+
 class Tally:
     """Counts looks as they are made."""
 
@@ -140,6 +155,21 @@ class Tally:
             self._decided.append(age)
         elif isinstance(outcome, DeadlinePassed) and not is_reviewed:
             self._open.append(age)
+
+    def figures(self, now: float) -> Figures:
+        """Return what is counted here of what `PollerStats` shows."""
+        return {
+            "polls_per_second": self.polls_per_second(now),
+            "polls": self.polls,
+            "confirmations": self.confirmations,
+            "lateness_p50": self.lateness(0.5),
+            "lateness_p99": self.lateness(0.99),
+            "last_answer_age": None if self.answered_at is None else now - self.answered_at,
+            "errors": self.errors(now),
+            "deadlines_passed": self.deadlines_passed,
+            "handler_errors": self.handler_errors,
+            "durations": self.durations,
+        }
 
     @property
     def durations(self) -> Durations:

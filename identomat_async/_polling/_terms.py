@@ -6,10 +6,14 @@ from functools import lru_cache
 from typing import Self
 
 import attrs
+from tenacity.wait import wait_base
 
 from identomat_async._clock import Deadline, Seconds, deadline_at, seconds, timestamp
 from identomat_async._model._token import checked_token
 from identomat_async._polling._outcomes import Until, Watch
+from identomat_async._polling._person import wait_person
+from identomat_async._polling._policy import PollPolicy
+from identomat_async._polling._source import ResultSource
 from identomat_async._polling._state import PollState
 from identomat_async.errors import ConfigurationError
 
@@ -115,3 +119,20 @@ def checked_until(value: str) -> Until:
     except ValueError:
         pass
     raise ConfigurationError("until must be Until.TERMINAL or Until.DECIDED")
+
+
+def policy_of(
+    source: ResultSource, *, wait: wait_base | None, grace: Seconds, gone_window: Seconds
+) -> PollPolicy:
+    """
+    Return how watches are conducted, in the words of a poller's arguments.
+
+    Raises:
+        ConfigurationError: They cannot be.
+    """
+    return PollPolicy(
+        wait=wait_person() if wait is None else wait,
+        retry_wait=source.retry_wait,
+        grace=seconds(grace, name="grace"),
+        gone_window=seconds(gone_window, name="gone_window"),
+    )

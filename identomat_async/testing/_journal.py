@@ -296,10 +296,8 @@ class JournalConformance:
         async with _Held(make_journal()) as journal:
             await journal.watched([_state("one"), _state("two")], leave_notes=False)
             await journal.known([_delivery(_settled("two"))], at=NOW + 1)
-            found = [
-                await journal.discard(token, leave_notes=False)
-                for token in ("one", "two", "one", "nobody")
-            ]
+            asked = ("one", "two", "one", "nobody")
+            found = [await journal.discard(token, leave_notes=False) for token in asked]
             assert await journal.live() == []
 
         assert found == [True, True, False, False]

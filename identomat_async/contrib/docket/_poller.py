@@ -18,16 +18,15 @@ from identomat_async._clock import Clock, Deadline, Seconds, seconds
 from identomat_async._edge import refusing
 from identomat_async._model._token import checked_token
 from identomat_async._polling._core import GRACE
-from identomat_async._polling._courier import Handler
+from identomat_async._polling._courier import Handler, checked_handler
 from identomat_async._polling._many import checked_many, each_of
 from identomat_async._polling._outcomes import Until, Watch
-from identomat_async._polling._person import wait_person
-from identomat_async._polling._policy import NO_LOAD, PollPolicy
+from identomat_async._polling._policy import NO_LOAD
 from identomat_async._polling._schedule import first_gap
-from identomat_async._polling._source import HasSource
+from identomat_async._polling._source import HasSource, source_of
 from identomat_async._polling._tally import PollerStats, Tally
 from identomat_async._polling._tasks import task_group
-from identomat_async._polling._terms import Terms
+from identomat_async._polling._terms import Terms, policy_of
 from identomat_async.contrib.docket._errand import Errand
 from identomat_async.contrib.docket._link import Link
 from identomat_async.contrib.docket._rate import SharedRate
@@ -89,16 +88,8 @@ class DocketResultPoller:
         handler_timeout: Seconds = 30.0,
         gone_window: Seconds = 60.0,
     ) -> None:
-        source = getattr(client, "source", None)
-        if source is None:
-            raise ConfigurationError("client must be an IdentomatClient")
-        self._source = source
-        self._policy = PollPolicy(
-            wait=wait_person() if wait is None else wait,
-            retry_wait=source.retry_wait,
-            grace=seconds(grace, name="grace"),
-            gone_window=seconds(gone_window, name="gone_window"),
-        )
+        self._source = source = source_of(client)
+        self._policy = policy_of(source, wait=wait, grace=grace, gone_window=gone_window)
         self._terms = Terms.of(until, deadline, review)
         self._rate = RateBudget(rate).per_second  # which checks it
         self._concurrency = whole(concurrency, name="concurrency")
@@ -183,12 +174,7 @@ class DocketResultPoller:
             JournalError: The server did not take it; nothing is watched.
         """
         watch = Watch(
-            token,
-            reference=reference,
-            deadline=deadline,
-            until=until,
-            review=review,
-            begun=begun,
+            token, reference=reference, deadline=deadline, until=until, review=review, begun=begun
         )
         await self._watch([watch])
 
@@ -279,15 +265,14 @@ class DocketResultPoller:
         Raises:
             ConfigurationError: The poller is in use already.
         """
-        if not callable(on_delivery):
-            raise ConfigurationError("on_delivery must be a function that takes a Delivery")
+        handler = checked_handler(on_delivery)
         if self._shift is not None:
             raise ConfigurationError("this DocketResultPoller runs already")
         async with AsyncExitStack() as stack:
             if self._stack is None:
                 await stack.enter_async_context(self)
             server = await stack.enter_async_context(self._docket.redis())
-            self._shift = shift = self._shift_with(on_delivery, cast("Redis", server))
+            self._shift = shift = self._shift_with(handler, cast("Redis", server))
             try:
                 await shift.work(task_status)
             finally:
@@ -327,30 +312,20 @@ class DocketResultPoller:
         """
         now = 0.0 if self._clock is None else self._clock.now()
         rounds = None if self._shift is None else self._shift.rounds
-        (watched, due), tally = self._relay.standing, self._tally
-        answered_at = tally.answered_at
+        watched, due = self._relay.standing
         is_stopped = rounds is not None and rounds.gates.service_opens_at(now, rounds.clock) > now
         return PollerStats(
             role="idle" if rounds is None else "active",
             watched=watched,
             due=due,
             in_flight=0 if rounds is None else rounds.in_flight,
-            polls_per_second=tally.polls_per_second(now),
-            polls=tally.polls,
-            confirmations=tally.confirmations,
             buffered=0,
             unacked=0 if rounds is None else len(rounds.again),
             oldest_unacked=None,
             limited_by="paused" if is_stopped else "rate" if due else "nothing",
             stretch=1.0,
-            lateness_p50=tally.lateness(0.5),
-            lateness_p99=tally.lateness(0.99),
-            last_answer_age=None if answered_at is None else now - answered_at,
-            errors=tally.errors(now),
-            deadlines_passed=tally.deadlines_passed,
-            handler_errors=tally.handler_errors,
             observer_errors=0,
-            durations=tally.durations,
+            **self._tally.figures(now),
         )
 
     def _check(self) -> Clock:

@@ -15,10 +15,8 @@ from identomat_async.errors import ConfigurationError
 # Going by a little less than the rate pays for that: over a second it is never exceeded.
 TIMER_SLACK = 0.015
 _PACE = 0.985
-# Among those who share the rate the last to take leaves the others so many seconds to come
-# first; less than the slack, so that no place is lost.
-_COURTESY = TIMER_SLACK / 3
 _LOWEST, _HIGHEST = 1e-9, 1e9
+_numbers = itertools.count()
 
 
 def _above_zero(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -70,14 +68,15 @@ class RateBudget:
     max_in_flight: int = attrs.field(default=20, kw_only=True, validator=_whole)
 
     def __attrs_post_init__(self) -> None:
+        # Which of all budgets this is.
+        self.number = next(_numbers)
         self._in_flight = 0
         self._next = self._opens = -math.inf
         self._queue: list[tuple[bool, int, _Ticket]] = []
         self._order = itertools.count()
         # The requests per second that each of those who plan with the rate would like.
         self._wishes: dict[object, float] = {}
-        # Who took the last place, and the tickets of those who are not there to wait.
-        self._last: object = None
+        # The tickets of those who are not there to wait.
         self._kept: dict[object, _Ticket] = {}
 
     def __repr__(self) -> str:
@@ -127,16 +126,15 @@ class RateBudget:
         others = sum(each for other, each in self._wishes.items() if other is not planner)
         return self.per_second * wish / (wish + others) if others else self.per_second
 
-    def opens_at(self, by: object = None) -> float:
-        """Return the event loop's time from which the rate admits a request *by* a planner."""
-        if by is not None and by is self._last and len(self._wishes) > 1:
-            return self._opens + _COURTESY
+    @property
+    def opens_at(self) -> float:
+        """The event loop's time from which the rate admits another request."""
         return self._opens
 
     def is_open_at(self, now: float, by: object = None) -> bool:
         """Do what `is_open` does, at the event loop's time *now*, *by* a planner."""
         return (
-            self.opens_at(by) <= now
+            self._opens <= now
             and self._in_flight < self.max_in_flight
             and not self.is_queueing_before(by)
         )
@@ -174,12 +172,13 @@ class RateBudget:
     def take(self, now: float, by: object = None) -> None:
         """Take a place that is open at the event loop's time *now*, *by* a planner."""
         self._in_flight += 1
-        self._last = by
         if self.per_second is not None:
             gap = 1 / (_PACE * self.per_second)
             self._next = max(self._next, now) + gap
             self._opens = self._next - (self.burst - 1) * gap - TIMER_SLACK
-        if self._queue:
+        # Whoever has the turn takes what there is at the moment; a turn for each place would
+        # have all of them woken for each.
+        if self._queue and (self._opens > now or self.is_full):
             self.step_out(by)
 
     def release(self) -> None:

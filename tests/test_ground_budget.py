@@ -4,7 +4,6 @@ import anyio
 import pytest
 
 from identomat_async import RateBudget
-from identomat_async._budget import TIMER_SLACK
 from identomat_async._pause import LONGEST_PAUSE, Pause
 from identomat_async.errors import ConfigurationError
 
@@ -200,20 +199,6 @@ def test_all_who_plan_with_a_rate_are_cut_by_the_same_share() -> None:
 
 def test_without_a_rate_there_is_nothing_to_share() -> None:
     assert RateBudget(None).share(object(), 10.0) is None
-
-
-def test_the_last_to_take_leaves_the_others_a_moment() -> None:
-    budget, one, other = RateBudget(10), object(), object()
-    budget.join(one)
-    budget.join(other)
-    budget.take(0.0, one)
-    opens = budget.opens_at(other)
-
-    assert opens < budget.opens_at(one) < opens + TIMER_SLACK
-    assert budget.is_open_at(opens, other)
-    assert not budget.is_open_at(opens, one)
-    budget.leave(other)
-    assert budget.is_open_at(opens, one)
 
 
 async def test_who_is_not_there_to_wait_is_kept_a_place() -> None:

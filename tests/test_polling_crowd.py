@@ -1,11 +1,13 @@
 """Very many sessions at a poller, and pollers at one rate: nobody is a queue before others."""
 
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from tenacity import wait_fixed
 
@@ -107,6 +109,90 @@ async def test_the_looks_after_a_nudge_go_before_the_crowd_as_well(source):
     assert looks == pytest.approx([0, 2, 5, 10, 20, 40], abs=0.2)
 
 
+async def test_waiting_for_who_was_nudged_does_not_put_it_behind_the_crowd(source):
+    crowd = are_open(source, 3000)
+    source.says("back", "in_progress")
+
+    async with ResultPoller(source, rate=RATE, deadline=None, wait=wait_fixed(1)) as poller:
+        await poller.watch_many([*crowd, "back"])
+        await anyio.sleep(100)
+        source.pause.heed(60)
+        await anyio.sleep(65)
+        assert poller.nudge("back")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(poller.wait, "back")
+            looked = await seconds_to_look(source, "back")
+            tasks.cancel_scope.cancel()
+
+    # A service that comes back is asked a few times a second first.
+    assert looked <= 2
+
+
+async def test_watching_who_is_waited_for_does_not_put_it_behind_the_crowd(source):
+    crowd = are_open(source, 3000)
+    source.says("new", "in_progress")
+
+    async with ResultPoller(source, rate=RATE, deadline=None, wait=wait_fixed(1)) as poller:
+        await poller.watch_many(crowd)
+        await anyio.sleep(100)
+        source.pause.heed(60)
+        await anyio.sleep(65)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(poller.wait, "new")
+            await anyio.lowlevel.checkpoint()
+            await poller.watch("new", deadline=1800)
+            looked = await seconds_to_look(source, "new")
+            tasks.cancel_scope.cancel()
+
+    # A service that comes back is asked a few times a second first.
+    assert looked <= 2
+
+
+async def test_many_who_wait_for_one_session_cost_no_more_each(source):
+    source.says("one", "in_progress")
+    costs = []
+
+    async with ResultPoller(source, deadline=None, wait=wait_fixed(3600)) as poller:
+        for count in (1000, 4000):
+            began = time.process_time()
+            async with anyio.create_task_group() as tasks:
+                for _ in range(count):
+                    tasks.start_soon(poller.wait, "one")
+                await anyio.sleep(1)
+                tasks.cancel_scope.cancel()
+            costs.append((time.process_time() - began) / count)
+
+    # 4 times as much each, and more, if everybody asked all the others.
+    assert costs[1] <= 2.5 * costs[0]
+    assert len(poller) == 0
+
+
+async def test_a_wait_for_too_many_is_no_lasting_complaint(source):
+    crowd = are_open(source, 3000)
+
+    async with ResultPoller(source, rate=RATE, deadline=None) as poller:
+        with anyio.move_on_after(5):
+            await poller.wait_all(crowd, deadline=60)
+        await anyio.sleep(10)
+
+        assert poller.stats().limited_by == "nothing"
+
+
+async def test_the_looks_per_second_are_right_from_the_first_seconds_on(source):
+    crowd = are_open(source, 3000)
+
+    async with ResultPoller(source, rate=RATE, deadline=None, wait=wait_fixed(1)) as poller:
+        await poller.watch_many(crowd)
+        with anyio.move_on_after(3):
+            await poller.wait_all(crowd)
+        early = poller.stats().polls_per_second
+        await anyio.sleep(60)
+        late = poller.stats().polls_per_second
+
+    assert early == pytest.approx(RATE, rel=0.15)
+    assert late == pytest.approx(RATE, rel=0.3)
+
+
 async def test_first_looks_beyond_the_deadline_are_spread_as_the_others(source):
     crowd = are_open(source, 4000)
 
@@ -177,6 +263,64 @@ async def test_pollers_that_share_places_take_turns_at_them(source):
     assert waited <= 2.2
     assert looks >= 9.5 * 60
     assert source.peak == 10
+
+
+@pytest.mark.parametrize("places", [1, 4, 20])
+async def test_a_poller_with_two_crowded_ceilings_has_its_turn(source, places):
+    own, service = (RateBudget(None, max_in_flight=places) for _ in range(2))
+    elsewhere = type(source)()
+    elsewhere.budget = service
+    source.latency, elsewhere.latency = 0.31, 0.17
+    one, other = are_open(source, 200, of="one"), are_open(source, 200, of="other")
+
+    async with (
+        ResultPoller(source, rate=own, deadline=None, wait=wait_fixed(0.5)) as first,
+        ResultPoller(source, rate=service, deadline=None, wait=wait_fixed(0.5)) as second,
+        ResultPoller(elsewhere, rate=own, deadline=None) as small,
+    ):
+        await first.watch_many(one)
+        await second.watch_many(other)
+        await anyio.sleep(5)
+        began, seen = anyio.current_time(), len(source.looks)
+        for number in range(10):
+            elsewhere.says(f"waited-for-{number}", "approved")
+            await small.wait(f"waited-for-{number}")
+        waited = (anyio.current_time() - began) / 10
+        looks = (len(source.looks) - seen) / (anyio.current_time() - began)
+
+    # A wait is two looks here, of 0.17 s each, and each may have to wait for two others.
+    assert waited <= 2.5
+    # The places that are kept meanwhile are the price.
+    assert looks >= 0.4 * 2 * places / 0.31
+
+
+@pytest.mark.parametrize("rate", [20, 400])
+@pytest.mark.parametrize("latency", [0.0, 0.3])
+async def test_three_pollers_at_one_rate_have_their_turns(source, rate, latency):
+    shared = RateBudget(rate, max_in_flight=1000)
+    source.latency = latency
+
+    async with (
+        ResultPoller(source, rate=shared, deadline=None) as small,
+        ResultPoller(source, rate=shared, deadline=None) as one,
+        ResultPoller(source, rate=shared, deadline=None) as other,
+        anyio.create_task_group() as tasks,
+    ):
+        for name, poller in (("one", one), ("other", other)):
+            tasks.start_soon(poller.wait_all, are_open(source, 3000, of=name))
+        await anyio.sleep(3)
+        began, seen = anyio.current_time(), len(source.looks)
+        for number in range(8):
+            source.says(f"waited-for-{number}", "approved")
+            await small.wait(f"waited-for-{number}")
+            await anyio.sleep(0.37)
+        spent = anyio.current_time() - began
+        looks = len(source.looks) - seen
+        tasks.cancel_scope.cancel()
+
+    assert spent / 8 - 0.37 <= 2 * latency + 6 / rate + 0.2
+    # Their first looks were spread by the shares at the beginning, of which one was the third's.
+    assert looks >= 0.8 * rate * spent - 5
 
 
 async def test_who_has_left_a_budget_keeps_no_place_in_it(source):

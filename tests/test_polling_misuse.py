@@ -276,3 +276,17 @@ async def test_who_waits_goes_on_when_nothing_is_watched_any_more(source: Any) -
 
     assert [result.status for result in results] == ["APPROVED"]
     assert poller.stats().watched == 0
+
+
+async def test_the_same_session_as_a_token_and_as_a_watch_is_one(source):
+    begun = datetime.now(UTC) - timedelta(minutes=5)
+    source.says("one", "approved")
+    source.says("other", "approved")
+
+    async with ResultPoller(source) as poller:
+        await poller.watch_many(["one", Watch("one", begun=begun, reference="user:1"), "other"])
+        outcomes = {(await anext(poller)).token: None for _ in range(2)}
+        demand = poller._core.engine.roster.demand.all
+
+    assert outcomes.keys() == {"one", "other"}
+    assert demand == 0

@@ -380,12 +380,14 @@ class Core:
         return "active" if self.engine.is_running else "idle"
 
     def _limited_by(self, now: float) -> LimitedBy:
+        # That is weighed while there is somebody to be looked at.
+        is_stretched = self.desk.is_starved or self.learner.stretch > 1
         reasons: tuple[tuple[LimitedBy, bool], ...] = (
             ("stand_by", self._role == "stand_by"),
             ("halted", self.learner.halt.error is not None),
             ("paused", self.learner.outage.is_down or self.source.pause.remaining() > 0),
             ("consumer", bool(self.engine.roster.held)),
-            ("rate", self.desk.is_starved or self.learner.stretch > 1),
+            ("rate", is_stretched and bool(self.engine.roster.live)),
             ("in_flight", self.engine.is_crowded(now)),
             ("nothing", True),
         )

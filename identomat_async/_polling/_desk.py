@@ -104,6 +104,8 @@ class Desk:
         try:
             for watch in watches:
                 if not isinstance(watch, str):
+                    # It may be one of those who stand on no agenda yet.
+                    made = self._enter(made, now)
                     self._watch(self.terms.state_of(watch, now))
                     continue
                 state = PollState(
@@ -128,8 +130,12 @@ class Desk:
                 entry.due = due
                 made.append(entry)
         finally:
-            self._roster.schedule(made, begun=now)
-            self.watching += len(made)
+            self._enter(made, now)
+
+    def _enter(self, made: Sequence[Entry], now: float) -> list[Entry]:
+        self._roster.schedule(made, begun=now)
+        self.watching += len(made)
+        return []
 
     def _watch(self, state: PollState) -> None:
         entry, later = self._roster.live.get(state.token), self._after_outcome(state)
@@ -159,8 +165,7 @@ class Desk:
             self._roster.add(entry, due)
             self.watching += 1
         if within is not None:
-            due = now + within * self._engine.learner.policy.random()
-            self._roster.put(entry, min(entry.due, due))
+            self._sooner(entry, now + within * self._engine.learner.policy.random())
         self._engine.wake()
 
     def clear(self) -> None:
@@ -190,11 +195,19 @@ class Desk:
         if not self._roster.has(entry):
             self._roster.add(entry, due, first=first)
         else:
-            entry.widen()
-            is_new = not entry.state.polls
-            sooner = due if is_new else waiter.deadline
-            self._roster.put(entry, min(entry.due, sooner), first=first and is_new)
+            entry.widen_for(waiter)
+            if entry.state.polls:
+                self._sooner(entry, waiter.deadline)
+            elif first:
+                self._roster.put(entry, min(entry.due, due), first=True)
+            else:
+                self._sooner(entry, due)
         self._engine.wake()
+
+    def _sooner(self, entry: Entry, due: float) -> None:
+        # Where nothing changes it keeps its place, which may be before all others.
+        if due < entry.due:
+            self._roster.put(entry, due)
 
     def nudge(self, token: str) -> bool:
         """Look at a session at once and soon again; False if it is not looked at."""
@@ -245,7 +258,7 @@ class Desk:
             entry.delivers = True
             self.watching += 1
             # Those who wait for it may have longer.
-            self._roster.put(entry, min(entry.due, max(state.deadline, state.watched)))
+            self._sooner(entry, max(state.deadline, state.watched))
             self._engine.wake()
         entry.own = own
         reference = entry.state.reference if state.reference is None else state.reference
@@ -282,6 +295,7 @@ class Desk:
         rate, now = self._engine.rate, self._engine.now()
         span = self.terms.ends_at(None, now) - now if span is None else span
         if rate is None or not math.isfinite(span):
+            self.is_starved = False
             return
         was_starved, live = self.is_starved, len(self._roster.live)
         self.is_starved = live * _LEAST_LOOKS > rate * max(span, 0.0)

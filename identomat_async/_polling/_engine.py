@@ -247,7 +247,10 @@ class Engine:
 
     def _take(self, now: float) -> Entry | None:
         agenda = self.roster.agenda
-        if agenda.next_due() > now or not self.gates.are_open(now, self.clock):
+        if agenda.next_due() > now:
+            self.gates.step_out()
+            return None
+        if not self.gates.are_open(now, self.clock):
             return None
         while (entry := agenda.pop(now)) is not None:
             if self.is_blocked() and entry.waiter is None:
@@ -377,7 +380,8 @@ class Engine:
     def _put_back(self, entry: Entry) -> None:
         entry.place = None
         if self.roster.has(entry):
-            self.roster.put(entry, self.now())
+            # Before the crowd, if it is to be read once more for its verdict.
+            self.roster.put(entry, self.now(), first=entry.state.fresh)
 
     def _mind_pauses(self, now: float) -> None:
         remaining = self.source.pause.remaining()

@@ -60,9 +60,17 @@ class Entry:
 
     def remove(self, waiter: Waiter) -> bool:
         """Let somebody wait for it no more; False if it does not."""
-        waiters = list(self.waiters)
-        self.keep(other for other in waiters if other is not waiter)
-        return any(other is waiter for other in waiters)
+        before: Waiter | None = None
+        here = self.waiter
+        while here is not None and here is not waiter:
+            before, here = here, here.next
+        if here is None:
+            return False
+        if before is None:
+            self.waiter = waiter.next
+        else:
+            before.next = waiter.next
+        return True
 
     def keep(self, waiters: Iterable[Waiter]) -> None:
         """Let nobody wait for it but *waiters*."""
@@ -122,6 +130,25 @@ class Entry:
             deadlines.append(own[1])
         self.state = attrs.evolve(self.state, until=until, deadline=max(deadlines))
         self.own = None if self.waiter is None else own
+
+    def widen_for(self, waiter: Waiter) -> None:
+        """Do the same for one who has just been added, without asking all the others."""
+        state = self.state
+        if self.delivers and self.own is None:
+            self.own = state.until, state.deadline
+        until = stricter(state.until, waiter.until)
+        deadline = max(state.deadline, waiter.deadline)
+        if (until, deadline) != (state.until, state.deadline):
+            self.state = attrs.evolve(state, until=until, deadline=deadline)
+
+    def is_wide_enough_for(self, waiter: Waiter) -> bool:
+        """Tell by one of those who wait that nothing would be narrower without *waiter*."""
+        other = self.waiter
+        return (
+            other is not None
+            and other.deadline >= waiter.deadline
+            and stricter(other.until, waiter.until) is other.until
+        )
 
     def first_end(self, now: float, *, of_watch: bool = True) -> float:
         """Return the first deadline after *now* of those who wait, and *of_watch*; or infinity."""

@@ -39,7 +39,9 @@ class Gates:
     def __attrs_post_init__(self) -> None:
         # The ceilings that a look obeys.
         both = (self.budget, self.source.budget)
-        self.budgets = tuple({id(each): each for each in both if each is not None}.values())
+        budgets = {id(each): each for each in both if each is not None}.values()
+        # In one order for all who wait for two at a time, or they could wait for one another.
+        self.budgets = tuple(sorted(budgets, key=lambda each: each.number))
 
     @property
     def rate(self) -> float | None:
@@ -124,10 +126,15 @@ class Gates:
         if service > now:
             self.step_out()
             return service, "service"
-        places = max(self._places_open_at(budget, now, clock, ours) for budget in self.budgets)
-        if places == math.inf:
-            return places, "places"
-        return places, "rate" if places > now else None
+        for number, budget in enumerate(self.budgets):
+            if budget.is_open_at(now - clock.offset, self):
+                continue
+            if budget.is_full and budget.in_flight <= ours:
+                # Our own looks tell when they are done.
+                self.step_out()
+                return math.inf, "places"
+            return self._line_up(number, now, clock), "rate"
+        return now, None
 
     def lift(self, now: float) -> None:
         """Open what the service has closed."""
@@ -140,16 +147,15 @@ class Gates:
         asked = min(self.source.pause.until + clock.offset, now + _GLANCE)
         return max(asked, self.outage.opens_at, self.halt.opens_at)
 
-    def _places_open_at(self, budget: RateBudget, now: float, clock: Clock, ours: int) -> float:
-        loop = now - clock.offset
-        if budget.is_open_at(loop, self):
-            # Not kept from others while another budget holds us up.
-            budget.step_out(self)
-            return now
-        if budget.is_full and budget.in_flight <= ours:
-            # Our own looks tell when they are done.
-            return math.inf
+    def _line_up(self, number: int, now: float, clock: Clock) -> float:
+        # What comes before the one that is taken is kept, or others would have that when this
+        # one comes; and nobody waits here who could be waited for there.
+        for each in self.budgets[: number + 1]:
+            if each.is_shared or each.is_full or each.is_queueing_before(self):
+                each.line_up(self, self.wake)
+        for each in self.budgets[number + 1 :]:
+            each.step_out(self)
+        budget = self.budgets[number]
         if budget.is_full or budget.is_queueing_before(self):
-            budget.line_up(self, self.wake)
             return now + _GLANCE
-        return max(budget.opens_at(self) + clock.offset, now) + _BATCH
+        return max(budget.opens_at + clock.offset, now) + _BATCH

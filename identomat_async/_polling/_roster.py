@@ -90,7 +90,8 @@ class Roster:
 
     def leave(self, entry: Entry, waiter: Waiter) -> None:
         """Forget a waiter who gave up, if it still waits."""
-        if entry.remove(waiter) and self.has(entry):
+        was_waiting = entry.remove(waiter)
+        if was_waiting and self.has(entry) and not entry.is_wide_enough_for(waiter):
             self.settle(entry)
 
     def waiters(self) -> Iterator[Waiter]:

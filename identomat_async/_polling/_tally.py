@@ -1,5 +1,6 @@
 """What has been counted, and how it is shown to an operator."""
 
+import math
 import statistics
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -95,6 +96,7 @@ class Tally:
     """Counts looks as they are made."""
 
     __slots__ = (
+        "_begun",
         "_decided",
         "_errors",
         "_lateness",
@@ -113,6 +115,7 @@ class Tally:
         self.deadlines_passed = 0
         self.handler_errors = 0
         self.answered_at: float | None = None
+        self._begun = math.inf
         # From which second on, and how many of which class.
         self._errors: deque[tuple[float, Counter[str]]] = deque()
         self._lateness: deque[float] = deque(maxlen=_SAMPLES)
@@ -123,6 +126,8 @@ class Tally:
 
     def began(self, now: float, lateness: float, *, fresh: bool) -> None:
         """Count a look that begins *now*, *lateness* seconds after it was due."""
+        if not self.polls:
+            self._begun = now
         self.polls += 1
         self.confirmations += fresh
         self._lateness.append(lateness if lateness > 0 else 0.0)
@@ -178,7 +183,8 @@ class Tally:
 
     def polls_per_second(self, now: float) -> float:
         """Return how many looks per second were begun in the last ten seconds."""
-        return sum(count for at, count, _ in self._seconds if at > now - _RECENTLY) / _RECENTLY
+        recent = sum(count for at, count, _ in self._seconds if at > now - _RECENTLY)
+        return recent / min(_RECENTLY, max(1.0, now - self._begun))
 
     def unscheduled(self, now: float) -> float:
         """Return how many of the last minute's looks per second no schedule had asked for."""

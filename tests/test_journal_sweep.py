@@ -221,3 +221,14 @@ async def test_a_journal_that_fails_in_the_middle_ends_the_pass_with_one_error(s
 async def test_nobody_at_all_cannot_sweep(source, journal):
     with pytest.raises(ConfigurationError, match="concurrency"):
         await sweep(source, journal, Handler(), concurrency=0)
+
+
+async def test_a_pass_that_is_cut_off_keeps_no_place_in_a_budget(source, journal):
+    await ResultPoller(source, journal=journal).watch("one")
+    ours, source.budget = RateBudget(None, max_in_flight=1), RateBudget(None, max_in_flight=1)
+    await source.budget.acquire()
+
+    with anyio.move_on_after(5):
+        await sweep(source, journal, Handler(), rate=ours)
+
+    assert (ours.in_flight, source.budget.in_flight) == (0, 1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from identomat_async import MemoryJournal, SqliteJournal
+from identomat_async import ConfigurationError, MemoryJournal, SqliteJournal
 from identomat_async.testing import JournalConformance, MakeJournal
 
 
@@ -136,5 +136,5 @@ def test_there_is_a_fault_for_every_test() -> None:
 
 
 def test_a_memory_that_nobody_shows_is_asked_for() -> None:
-    with pytest.raises(NotImplementedError, match="override memory"):
+    with pytest.raises(ConfigurationError, match="override memory"):
         JournalConformance().memory()

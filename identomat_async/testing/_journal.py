@@ -23,7 +23,7 @@ from identomat_async import (
     Settled,
     Until,
 )
-from identomat_async.errors import ServerError
+from identomat_async.errors import ConfigurationError, ServerError
 
 NOW = 1_800_000_000.0
 # Who was checked, and whom no memory of a journal may know of.
@@ -59,7 +59,7 @@ class JournalConformance:
 
     def memory(self) -> bytes:
         """Return all that the memory holds, in which nobody's name may be found; override it."""
-        raise NotImplementedError("override memory(): all that the journal's memory holds")
+        raise ConfigurationError("override memory(): all that the journal's memory holds")
 
     @_run
     async def test_what_is_watched_is_there_after_a_restart(

@@ -218,7 +218,8 @@ def test_a_server_that_crashes_has_kept_what_it_was_told(stage):
 
 
 def test_what_a_server_forgot_is_added_again_from_the_application(stage):
-    tokens = decided_in(8 + n * 0.05 for n in range(100))
+    # Late enough that none is decided, and forgotten on purpose, before it is added again.
+    tokens = decided_in(25 + n * 0.05 for n in range(100))
     assert stage.watch(tokens) == 100
 
     with stage.worker(), stage.worker():

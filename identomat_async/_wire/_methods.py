@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from pathlib import Path
 
 import anyio
 
-from identomat_async._clock import Deadline
+from identomat_async._clock import Deadline, Seconds, seconds
 from identomat_async._edge import refusing
 from identomat_async._model._codec import decode_screening_person
 from identomat_async._model._encode import encode_flags, encode_steps
@@ -34,6 +35,7 @@ from identomat_async._wire._protocol import (
     widget_url,
 )
 from identomat_async._wire._replies import Reply, content_type_of, decode_token, read
+from identomat_async._wire._scoped import Keep, ScopedSession, may_be_under_review
 from identomat_async.errors import ConfigurationError, SessionNotFoundError
 
 
@@ -158,6 +160,60 @@ class Methods:
                 if error.verified:
                     break
         return None
+
+    @refusing
+    def scoped(
+        self,
+        flags: Flags | Mapping[str, object] | None = None,
+        *,
+        steps: Iterable[AnyStep] | None = None,
+        config_id: str | None = None,
+        parent_session: str | None = None,
+        keep: Keep = may_be_under_review,
+        deadline: Seconds = 60.0,
+    ) -> AbstractAsyncContextManager[str]:
+        """
+        Begin a session for a block, and delete it at the service when the block is left.
+
+        However it is left: by an exception and by cancellation as well, which then take up
+        to *deadline*. An exception of the block is never replaced; if the session could not
+        be deleted then, the log says so at ERROR, by its `token_hash`.
+
+        Args:
+            flags: As for `begin`.
+            steps: As for `begin`.
+            config_id: As for `begin`.
+            parent_session: As for `begin`.
+            keep: A plain function of the session's `SessionResult`, read as the block is
+                left: true to keep the session. By default one under MANUAL_CHECK is kept,
+                since the operator would have nothing left to decide, and one with a status
+                that this version does not know.
+            deadline: Seconds or timedelta that reading and deleting may take.
+
+        Returns:
+            An async context manager of the session token.
+
+        Raises:
+            ConfigurationError: An argument cannot work.
+            IdentomatError: On entering, as for `begin`; on leaving, if the session could not
+                be deleted: it may still exist.
+        """
+        begin = partial(
+            self.begin,
+            flags,
+            steps=steps,
+            config_id=config_id,
+            parent_session=parent_session,
+        )
+        del flags, steps, config_id, parent_session
+        return ScopedSession(
+            begin,
+            result=self.result,
+            delete=self.delete,
+            token_hash=self.token_hash,
+            keep=keep,
+            span=seconds(deadline, name="deadline"),
+        )
 
     @refusing
     async def media(

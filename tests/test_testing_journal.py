@@ -78,6 +78,12 @@ class Faulty(MemoryJournal):
         if self.fault != "hands over again":
             await super().handed_over(deliveries, at=at)
 
+    async def accepted(self, delivery, *, at):
+        if self.fault == "forgets what is to be deleted":
+            await super().handed_over({delivery: "hash"}, at=at)
+        else:
+            await super().accepted(delivery, at=at)
+
     async def refused(self, delivery, *, attempts, error):
         if self.fault != "forgets refusals":
             await super().refused(delivery, attempts=attempts, error=error)
@@ -107,6 +113,10 @@ class Faulty(MemoryJournal):
         ("forgets outcomes", "what_a_watch_has_come_to_is_there_after_a_restart"),
         ("all stands", "an_outcome_does_not_stand_for_what_was_discarded_or_wants_more"),
         ("hands over again", "what_was_handed_over_comes_no_more"),
+        (
+            "forgets what is to be deleted",
+            "what_was_accepted_comes_no_more_and_is_kept_to_be_deleted",
+        ),
         ("drops the next watch", "a_watch_inside_the_handler_is_not_ended_by_the_old_acceptance"),
         ("forgets refusals", "what_the_handler_refused_is_kept_with_the_class_of_its_error"),
         ("knows no redelivery", "a_delivery_that_comes_again_keeps_its_id"),

@@ -46,6 +46,8 @@ def lines(found: Overview, now: float) -> Iterator[str]:
         yield f"  {_unacked(each)}"
     if len(found.unacked) > _SHOWN:
         yield f"  and {len(found.unacked) - _SHOWN} more"
+    if found.undeleted:
+        yield f"accepted, and the session not yet deleted: {found.undeleted}"
     yield f"accepted within a week: {found.handed_over}"
 
 

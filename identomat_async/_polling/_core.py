@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
 import anyio
+from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from identomat_async._budget import RateBudget
@@ -22,14 +23,14 @@ from identomat_async._polling._ledger import Ledger
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Outcome, Until, Watch
 from identomat_async._polling._policy import PollPolicy
+from identomat_async._polling._purge import Purger, may_be_purged
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
-from identomat_async._polling._tally import LimitedBy, PollerStats
+from identomat_async._polling._standing import Standing
 from identomat_async._polling._terms import Terms
 from identomat_async._polling._waiting import Lone
 from identomat_async._polling._waits import Waits
 from identomat_async.errors import ClientClosedError, ConfigurationError, IdentomatError
-from identomat_async.events import Role
 
 OnAccountError = Literal["pause", "raise"]
 
@@ -55,6 +56,7 @@ class Core:
         buffer: int,
         forever: bool,
         journal: Journal | None,
+        purger: Purger | None,
     ) -> None:
         roster = Roster()
         self.source = source
@@ -78,13 +80,26 @@ class Core:
         self.ledger = (
             None
             if journal is None
-            else Ledger(journal, engine=self.engine, desk=self.desk, outbox=self.outbox)
+            else Ledger(
+                journal, engine=self.engine, desk=self.desk, outbox=self.outbox, purger=purger
+            )
         )
+        self.purger = purger
+        if purger is not None:
+            purger.ledger = self.ledger
         self.waits = Waits(self.engine, self.desk, has_form=lambda: self._form is not None)
+        self.standing = Standing(
+            engine=self.engine,
+            desk=self.desk,
+            outbox=self.outbox,
+            ledger=self.ledger,
+            purger=purger,
+        )
         self._forever = forever
         self._form: Literal["block", "service"] | None = None
         self._owner = 0
         self._is_iterating = False
+        self._in_hand: Outcome | None = None
         self._is_closed = False
         self._error: IdentomatError | None = None
         self._grace = GRACE
@@ -195,8 +210,26 @@ class Core:
         with self._form_of("block"):
             self._owner = anyio.get_current_task().id
             await self.waits.take_over()
-            async with self.engine.hosted():
+            async with self.engine.hosted() as tasks, self._purging(tasks):
                 yield
+
+    @asynccontextmanager
+    async def _purging(self, tasks: TaskGroup) -> AsyncGenerator[None]:
+        self._in_hand = None
+        if self.purger is None:
+            yield
+            return
+        tasks.start_soon(self.purger.run)
+        yield
+        # Whoever leaves the block without an exception has taken the last outcome well.
+        self._put_down()
+        with anyio.move_on_after(GRACE):
+            await self.purger.finish()
+
+    def _put_down(self) -> None:
+        outcome, self._in_hand = self._in_hand, None
+        if self.purger is not None and outcome is not None and may_be_purged(outcome):
+            self.purger.add(outcome.token, "")
 
     async def next_outcome(self) -> Outcome:
         """
@@ -207,12 +240,14 @@ class Core:
         """
         self._check_iteration()
         self._is_iterating = True
+        self._put_down()
         try:
             await checkpoint()
             while (outcome := self._taken()) is None:
                 await self.outbox.listen().wait()
         finally:
             self._is_iterating = False
+        self._in_hand = outcome
         return outcome
 
     def _taken(self) -> Outcome | None:
@@ -262,7 +297,7 @@ class Core:
                 outbox=self.outbox,
                 tally=self.learner.tally,
                 concurrency=concurrency,
-                acceptance=self.ledger,
+                acceptance=self.purger or self.ledger,
             )
             try:
                 await self.waits.take_over()
@@ -271,6 +306,8 @@ class Core:
                         await self.ledger.open()
                         tasks.start_soon(self.ledger.run)
                     tasks.start_soon(courier.run)
+                    if self.purger is not None:
+                        tasks.start_soon(self.purger.run)
                     started()
                     await self._end.wait()
                     self.engine.stop()
@@ -278,6 +315,8 @@ class Core:
                         if self.ledger is not None:
                             await self.ledger.scribe.settled()
                         await courier.finish()
+                        if self.purger is not None:
+                            await self.purger.finish()
             finally:
                 self.learner.halt.probes = False
                 self._ended.set()
@@ -355,40 +394,3 @@ class Core:
         self._error = error
         self._end.set()
         self.outbox.notify()
-
-    def stats(self) -> PollerStats:
-        """Return how the poller stands."""
-        learner, engine, now = self.learner, self.engine, self.engine.now()
-        return PollerStats(
-            role=self._role,
-            watched=len(engine.roster.live),
-            due=engine.roster.agenda.due(now) + len(engine.roster.held),
-            in_flight=engine.in_flight,
-            buffered=len(self.outbox),
-            unacked=len(self.outbox.unacked),
-            oldest_unacked=self.outbox.oldest_unacked,
-            limited_by=self._limited_by(now),
-            stretch=learner.stretch,
-            observer_errors=learner.hub.errors,
-            **learner.tally.figures(now),
-        )
-
-    @property
-    def _role(self) -> Role:
-        if self.ledger is not None and self.ledger.role != "idle":
-            return self.ledger.role
-        return "active" if self.engine.is_running else "idle"
-
-    def _limited_by(self, now: float) -> LimitedBy:
-        # That is weighed while there is somebody to be looked at.
-        is_stretched = self.desk.is_starved or self.learner.stretch > 1
-        reasons: tuple[tuple[LimitedBy, bool], ...] = (
-            ("stand_by", self._role == "stand_by"),
-            ("halted", self.learner.halt.error is not None),
-            ("paused", self.learner.outage.is_down or self.source.pause.remaining() > 0),
-            ("consumer", bool(self.engine.roster.held)),
-            ("rate", is_stretched and bool(self.engine.roster.live)),
-            ("in_flight", self.engine.is_crowded(now)),
-            ("nothing", True),
-        )
-        return next(reason for reason, applies in reasons if applies)

@@ -27,6 +27,7 @@ class JournalEntry:
         last_error: The name of the class of the last look's error, None without one.
         attempts: How often the handler has refused it.
         handler_error: The name of the class of the error that the handler raised last.
+        accepted: Whether the handler has accepted it, and the session is yet to be deleted.
     """
 
     state: PollState
@@ -38,6 +39,7 @@ class JournalEntry:
     last_error: str | None = None
     attempts: int = 0
     handler_error: str | None = None
+    accepted: bool = False
 
 
 @attrs.frozen
@@ -110,6 +112,15 @@ class Journal(Protocol):
 
     async def refer(self, delivery: str, reference: str) -> None:
         """Give an outcome another reference."""
+        ...
+
+    async def accepted(self, delivery: str, *, at: float) -> None:
+        """
+        Write down that the handler has accepted a delivery whose session is to be deleted.
+
+        It comes no more, and is neither discarded nor nudged; the token is kept until it is
+        `handed_over`.
+        """
         ...
 
     async def handed_over(self, deliveries: Mapping[str, str], *, at: float) -> None:

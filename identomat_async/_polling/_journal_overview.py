@@ -55,7 +55,8 @@ class Overview:
         since: Since when, in seconds since the epoch.
         live: How many sessions are watched, by the age of the watch.
         unacked: The outcomes that were not accepted, the oldest first.
-        handed_over: How many were accepted in the last week.
+        undeleted: How many were accepted, and the session is yet to be deleted.
+        handed_over: How many were accepted in the last week, and all is done.
     """
 
     is_held: bool
@@ -63,6 +64,7 @@ class Overview:
     since: float | None
     live: Mapping[str, int]
     unacked: Sequence[Unacked]
+    undeleted: int
     handed_over: int
 
 
@@ -101,8 +103,11 @@ def _read(connection: sqlite3.Connection, now: float, *, is_held: bool) -> Overv
         live[_age_name(now - at)] += 1
     unacked = connection.execute(
         "SELECT delivery, outcome, status, ? - known, attempts, handler_error FROM session "
-        "WHERE known IS NOT NULL AND handed IS NULL ORDER BY known",
+        "WHERE known IS NOT NULL AND handed IS NULL AND accepted IS NULL ORDER BY known",
         [now],
+    )
+    undeleted = connection.execute(
+        "SELECT count(*) FROM session WHERE accepted IS NOT NULL AND handed IS NULL"
     )
     names = list(attrs.fields_dict(Unacked))
     handed = connection.execute("SELECT count(*) FROM session WHERE handed IS NOT NULL")
@@ -112,6 +117,7 @@ def _read(connection: sqlite3.Connection, now: float, *, is_held: bool) -> Overv
         since=since,
         live=live,
         unacked=[Unacked(**dict(zip(names, row, strict=True))) for row in unacked],
+        undeleted=undeleted.fetchone()[0],
         handed_over=handed.fetchone()[0],
     )
 

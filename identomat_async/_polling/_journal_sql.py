@@ -62,6 +62,7 @@ MIGRATIONS = (
     CREATE TABLE note (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, token TEXT NOT NULL);
     CREATE TABLE holder (one INTEGER PRIMARY KEY CHECK (one = 1), pid INTEGER, since REAL);
     """,
+    "ALTER TABLE session ADD COLUMN accepted REAL",
 )
 
 _TERMS = "token, reference, begun, watched, deadline, until, review"
@@ -104,7 +105,7 @@ _HANDED_OVER = f"""
 """  # noqa: S608 - our own words
 _LIVE_COLUMNS = (
     f"{_TERMS}, status, reviewed, rest, due, delivery, outcome, verified, waited, "
-    "last_error, attempts, handler_error"
+    "last_error, attempts, handler_error, accepted IS NOT NULL"
 )
 
 
@@ -226,6 +227,10 @@ def refer(connection: sqlite3.Connection, delivery: str, reference: str) -> None
     connection.execute(f"UPDATE session SET reference = ? {_UNACKED}", [reference, delivery])  # noqa: S608
 
 
+def accepted(connection: sqlite3.Connection, delivery: str, *, at: float) -> None:
+    connection.execute(f"UPDATE session SET accepted = ? {_UNACKED}", [at, delivery])  # noqa: S608
+
+
 def handed_over(
     connection: sqlite3.Connection, deliveries: Mapping[str, str], *, at: float
 ) -> None:
@@ -243,7 +248,7 @@ def refused(connection: sqlite3.Connection, delivery: str, *, attempts: int, err
 
 def discard(connection: sqlite3.Connection, token: str, *, leave_notes: bool) -> bool:
     was_there = _is_there(connection, token)
-    for which in ("known IS NULL", "known IS NOT NULL AND handed IS NULL"):
+    for which in ("known IS NULL", "known IS NOT NULL AND handed IS NULL AND accepted IS NULL"):
         connection.execute(f"DELETE FROM session WHERE token = ? AND {which}", [token])  # noqa: S608
     if was_there and leave_notes:
         _leave(connection, "discard", token)
@@ -321,7 +326,7 @@ def _leave(connection: sqlite3.Connection, kind: str, token: str) -> None:
 
 
 def _is_there(connection: sqlite3.Connection, token: str) -> bool:
-    return bool(live(connection, [token]))
+    return any(not entry.accepted for entry in live(connection, [token]))
 
 
 def _rest(state: PollState) -> str:
@@ -336,7 +341,7 @@ _REST = ("polls", "fresh", "early", "trouble")
 def _entry(row: Sequence[Any]) -> JournalEntry:
     (token, reference, begun, watched, deadline, until, review) = row[:7]
     (status, reviewed, rest, due, delivery, outcome, verified, waited) = row[7:15]
-    (last_error, attempts, handler_error) = row[15:18]
+    (last_error, attempts, handler_error, is_accepted) = row[15:19]
     blank: dict[str, object] = {"polls": 0, "fresh": False, "early": [], "trouble": None}
     members = blank | (cast("dict[str, object]", json.loads(rest)) if rest else {})
     members |= {
@@ -360,6 +365,7 @@ def _entry(row: Sequence[Any]) -> JournalEntry:
         last_error=last_error,
         attempts=attempts,
         handler_error=handler_error,
+        accepted=bool(is_accepted),
     )
 
 

@@ -60,6 +60,10 @@ class TableJournal(ABC):
         """Give an outcome another reference; see `Journal`."""
         await self._write(partial(sql.refer, delivery=delivery, reference=reference))
 
+    async def accepted(self, delivery: str, *, at: float) -> None:
+        """Write down that a delivery is accepted, its session not deleted; see `Journal`."""
+        await self._write(partial(sql.accepted, delivery=delivery, at=at))
+
     async def handed_over(self, deliveries: Mapping[str, str], *, at: float) -> None:
         """Write down that the handler has accepted deliveries; see `Journal`."""
         await self._write(partial(sql.handed_over, deliveries=deliveries, at=at))

@@ -16,8 +16,10 @@ from identomat_async._polling._engine import Engine
 from identomat_async._polling._entry import Entry
 from identomat_async._polling._hub import known
 from identomat_async._polling._journal import Journal, JournalEntry
+from identomat_async._polling._many import check_writable
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Delivery, Outcome, Watch, ends
+from identomat_async._polling._purge import Purger, without_accepted
 from identomat_async._polling._redelivery import (
     is_reversed,
     outcome_without_document,
@@ -28,7 +30,7 @@ from identomat_async._polling._scribe import Scribe
 from identomat_async._polling._state import PollState
 from identomat_async._polling._tasks import task_group
 from identomat_async._polling._waits import SELDOM
-from identomat_async.errors import ConfigurationError, JournalError
+from identomat_async.errors import JournalError
 from identomat_async.events import ResultReversed, Role, RoleChanged
 
 # How often is looked for what other processes have left, and for the death of the one
@@ -50,9 +52,18 @@ class Ledger:
     another one to end (``"stand_by"``), or has nobody who runs it (``"idle"``).
     """
 
-    def __init__(self, journal: Journal, *, engine: Engine, desk: Desk, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        engine: Engine,
+        desk: Desk,
+        outbox: Outbox,
+        purger: Purger | None,
+    ) -> None:
         self.role: Role = "idle"
         self.journal = journal
+        self._purger = purger
         self.scribe = Scribe(
             journal=journal,
             outbox=outbox,
@@ -155,6 +166,15 @@ class Ledger:
         await self.scribe.accepted(delivery)
         self._ours.discard(delivery.id)
 
+    async def deleting(self, delivery: Delivery) -> None:
+        """Return when it is durable that a delivery was accepted, its session not deleted."""
+        await self.scribe.deleting(delivery)
+        self._ours.discard(delivery.id)
+
+    async def handed_over(self, name: str, token: str) -> None:
+        """Return when it is durable that all is done about the delivery *name*."""
+        await self.scribe.handed_over(name, token)
+
     def refused(self, delivery: Delivery, error: str) -> None:
         """Note that the handler raised *error*."""
         self.scribe.refused(delivery, error)
@@ -207,6 +227,7 @@ class Ledger:
 
     async def _take_over(self) -> None:
         entries = await self.journal.live()
+        entries = without_accepted(entries, self._purger)
         self._passed_on.clear()
         self._be("active")
         self._unpark(self._parked)
@@ -241,7 +262,7 @@ class Ledger:
                 continue  # one after the other
             if entry.delivery is None:
                 self._desk.admit(entry.state, within=within)
-            elif entry.delivery not in self._ours:
+            elif entry.delivery not in self._ours and not entry.accepted:
                 self._take_up_again(entry)
             if number % _BATCH == _BATCH - 1:
                 await checkpoint()
@@ -337,8 +358,8 @@ class Ledger:
     def _states(self, watches: Sequence[str | Watch]) -> list[PollState]:
         now = self._engine.clock.stamp()
         states = [self._desk.terms.state_of(watch, now) for watch in watches]
-        if any(not _is_text(state.reference) for state in states):
-            raise ConfigurationError("a reference must be text that can be written as UTF-8")
+        for state in states:
+            check_writable(state.reference)
         return states
 
     def _forget(self, token: str) -> bool:
@@ -372,11 +393,3 @@ class Ledger:
             self._hub.tell(RoleChanged(role=role))
             if role == "stand_by":
                 _logger.info("another process polls; this one stands by")
-
-
-def _is_text(reference: str | None) -> bool:
-    try:
-        (reference or "").encode()
-    except UnicodeEncodeError:
-        return False
-    return True

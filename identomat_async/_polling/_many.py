@@ -23,6 +23,22 @@ def checked_many(items: object, *, of: str) -> None:
         raise ConfigurationError(f"{of} are a list, or anything else that can be iterated")
 
 
+def check_writable(reference: str | None) -> None:
+    """
+    See to it that a reference can be written down.
+
+    Raises:
+        ConfigurationError: It is text that UTF-8 has no bytes for.
+    """
+    try:
+        (reference or "").encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        return
+    raise ConfigurationError("a reference must be text that can be written as UTF-8")
+
+
 async def unique_tokens(tokens: Iterable[str] | AsyncIterable[str]) -> list[str]:
     """
     Return *tokens* in their order, each once.

@@ -19,19 +19,19 @@ from identomat_async._edge import refusing, result_or_refusal
 from identomat_async._model._result import SessionResult
 from identomat_async._polling._core import BATCH, GRACE, Core, OnAccountError
 from identomat_async._polling._courier import Handler, checked_handler
+from identomat_async._polling._gauges import Gauges
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._journal import Journal
 from identomat_async._polling._many import checked_many, each_of, unique_tokens
 from identomat_async._polling._outcomes import Outcome, Until, Watch
+from identomat_async._polling._purge import Purge, purger_of
 from identomat_async._polling._source import HasSource, source_of
-from identomat_async._polling._tally import PollerStats
 from identomat_async._polling._terms import Terms, policy_of
-from identomat_async._polling._view import WatchedSession, seen
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Observer
 
 
-class ResultPoller:
+class ResultPoller(Gauges):
     """
     Awaits the results of very many sessions at once.
 
@@ -60,6 +60,11 @@ class ResultPoller:
         forever: Whether iteration goes on when no watch is left.
         journal: Where it is written down what is watched, such as a `SqliteJournal`: then a
             restart loses nothing, and `run` delivers everything at least once.
+        purge: ``"after_delivery"`` deletes a session at the service once what it came to is
+            accepted: when the handler of `run` has returned, or the iteration has asked for
+            the next. Only a `Settled` that is final: never one under MANUAL_CHECK, none
+            without a verdict, and none that is watched again. `undeleted` lists those that
+            are not deleted yet. With None nothing is deleted.
         gone_window: Seconds over which the service must deny a session three times.
         observers: Functions that are called with every event.
 
@@ -81,37 +86,35 @@ class ResultPoller:
         buffer: int = 1000,
         forever: bool = False,
         journal: Journal | None = None,
+        purge: Purge | None = None,
         gone_window: Seconds = 60.0,
         observers: Iterable[Observer] = (),
     ) -> None:
         source = source_of(client)
-        self._core = Core(
+        budget = (
+            rate if isinstance(rate, RateBudget) else RateBudget(rate, max_in_flight=max_in_flight)
+        )
+        purger = purger_of(
+            client,
+            purge,
+            budget=budget,
+            own=source.budget,
+            is_watched=self.__contains__,
+            token_hash=source.token_hash,
+        )
+        core = Core(
             source,
             policy=policy_of(source, wait=wait, grace=grace, gone_window=gone_window),
             terms=Terms.of(until, deadline, review),
-            budget=rate
-            if isinstance(rate, RateBudget)
-            else RateBudget(rate, max_in_flight=max_in_flight),
+            budget=budget,
             hub=Hub(observers),
             buffer=whole(buffer, name="buffer"),
             forever=forever,
             journal=journal,
+            purger=purger,
         )
+        super().__init__(core)
         self._block: AbstractAsyncContextManager[None] = self._core.block()
-
-    def __repr__(self) -> str:
-        return f"<ResultPoller of {len(self)} sessions>"
-
-    def __len__(self) -> int:
-        """Count the watches whose outcome has not been handed over."""
-        return self._core.watched
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __contains__(self, token: object) -> bool:
-        """Tell whether a session is watched and its outcome not handed over."""
-        return isinstance(token, str) and self._core.has(token)
 
     async def __aenter__(self) -> Self:
         block = self._core.block()
@@ -387,13 +390,3 @@ class ResultPoller:
         """
         self._core.source.home.check_thread()
         self._core.resume()
-
-    def stats(self) -> PollerStats:
-        """Return how the poller stands."""
-        return self._core.stats()
-
-    @refusing
-    def session(self, token: str) -> WatchedSession | None:
-        """Return how one session stands here, None if it is neither watched nor awaited."""
-        entry = self._core.engine.roster.live.get(token)
-        return None if entry is None else seen(entry, self._core.engine.now())

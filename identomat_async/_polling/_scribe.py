@@ -65,8 +65,16 @@ class Scribe:
 
     async def accepted(self, delivery: Delivery) -> None:
         """Return when it is written down that the handler has accepted *delivery*."""
-        hashes = {delivery.id: self.token_hash(delivery.token)}
+        await self.handed_over(delivery.id, delivery.token)
+
+    async def handed_over(self, name: str, token: str) -> None:
+        """Return when it is written down that all is done about the delivery *name*."""
+        hashes = {name: self.token_hash(token)}
         await self._insist(lambda: self.journal.handed_over(hashes, at=self.now()))
+
+    async def deleting(self, delivery: Delivery) -> None:
+        """Return when it is written down that *delivery* is accepted, its session not deleted."""
+        await self._insist(lambda: self.journal.accepted(delivery.id, at=self.now()))
 
     def forget(self, token: str) -> None:
         """Leave out what has not been written down of a session."""

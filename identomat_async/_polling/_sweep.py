@@ -134,7 +134,8 @@ class _Broom:
             [
                 entry
                 for entry in await self.journal.live()
-                if entry.due is None or entry.due <= now or entry.state.token in nudged
+                if not entry.accepted
+                and (entry.due is None or entry.due <= now or entry.state.token in nudged)
             ]
         )
         async with task_group() as tasks:

@@ -42,6 +42,7 @@ class PollerStats:
         buffered: Outcomes that nobody has taken yet.
         unacked: Outcomes that the handler has not accepted yet.
         oldest_unacked: Seconds since the first of them was handed over, None without.
+        undeleted: Sessions that *purge* has not deleted yet.
         limited_by: What keeps the poller from looking sooner.
         stretch: How many times longer than wished the intervals are.
         lateness_p50: Median of the seconds by which recent looks were late.
@@ -65,6 +66,7 @@ class PollerStats:
     buffered: int
     unacked: int
     oldest_unacked: float | None
+    undeleted: int
     limited_by: LimitedBy
     stretch: float
     lateness_p50: float

@@ -8,7 +8,8 @@ one of them. Nothing in it is needed to use it without pytest. Needs the extra
 
 from identomat_async.testing._account import COMPANY_KEY, SECRET_KEY, Account
 from identomat_async.testing._clock import Advanced, Jumping, VirtualClock
-from identomat_async.testing._journal import JournalConformance, MakeJournal
+from identomat_async.testing._journal import JournalConformance
+from identomat_async.testing._journal_ground import MakeJournal
 from identomat_async.testing._leaks import LeakGuard
 from identomat_async.testing._network import NetworkGuard
 

@@ -1,6 +1,5 @@
 """What any journal has to do, as tests that a class of yours inherits."""
 
-import json
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, ClassVar
@@ -10,26 +9,30 @@ import attrs
 
 from identomat_async import (
     DeadlinePassed,
-    Delivery,
     Journal,
     JournalEntry,
     Note,
     Outcome,
     PollFailed,
-    PollState,
     SessionGone,
-    SessionResult,
     SessionStatus,
     Settled,
     Until,
 )
-from identomat_async.errors import ConfigurationError, ServerError
+from identomat_async.errors import ConfigurationError
+from identomat_async.testing._journal_ground import (
+    DOWN,
+    NOW,
+    PERSON,
+    Held,
+    MakeJournal,
+    delivery_of,
+    document_of,
+    earlier,
+    settled,
+    state_of,
+)
 
-NOW = 1_800_000_000.0
-# Who was checked, and whom no memory of a journal may know of.
-PERSON = "Conformance-Canary"
-
-MakeJournal = Callable[[], Journal]
 _Check = Callable[["JournalConformance", MakeJournal], Coroutine[Any, Any, None]]
 
 
@@ -65,22 +68,24 @@ class JournalConformance:
     async def test_what_is_watched_is_there_after_a_restart(
         self, make_journal: MakeJournal
     ) -> None:
-        first = _state("one", reference="user:1", deadline=NOW + 60, review=30.0)
-        endless = _state("two", until=Until.DECIDED)
-        await _before(make_journal, lambda it: it.watched([first, endless], leave_notes=False))
+        first = state_of("one", reference="user:1", deadline=NOW + 60, review=30.0)
+        endless = state_of("two", until=Until.DECIDED)
+        await earlier(make_journal, lambda it: it.watched([first, endless], leave_notes=False))
 
-        async with _Held(make_journal()) as journal:
+        async with Held(make_journal()) as journal:
             assert await journal.live() == [JournalEntry(state=first), JournalEntry(state=endless)]
 
     @_run
     async def test_watched_twice_is_one_watch_with_the_wider_terms(
         self, make_journal: MakeJournal
     ) -> None:
-        first = _state("one", reference="user:1", deadline=NOW + 60, review=300.0)
-        later = _state("one", deadline=NOW + 900, review=30.0, until=Until.DECIDED, watched=NOW + 9)
-        named = _state("one", reference="user:2", deadline=NOW + 5, review=1.0, watched=NOW + 10)
+        first = state_of("one", reference="user:1", deadline=NOW + 60, review=300.0)
+        later = state_of(
+            "one", deadline=NOW + 900, review=30.0, until=Until.DECIDED, watched=NOW + 9
+        )
+        named = state_of("one", reference="user:2", deadline=NOW + 5, review=1.0, watched=NOW + 10)
 
-        async with _Held(make_journal()) as journal:
+        async with Held(make_journal()) as journal:
             await journal.watched([first], leave_notes=False)
             await journal.watched([later], leave_notes=False)
             (entry,) = await journal.live()
@@ -108,13 +113,13 @@ class JournalConformance:
     async def test_reconciling_adds_what_is_not_there_and_changes_nothing(
         self, make_journal: MakeJournal
     ) -> None:
-        async with _Held(make_journal()) as journal:
+        async with Held(make_journal()) as journal:
             await journal.watched(
-                [_state("one", deadline=NOW + 60), _state("two")], leave_notes=False
+                [state_of("one", deadline=NOW + 60), state_of("two")], leave_notes=False
             )
-            await journal.known([_delivery(_settled("two"))], at=NOW)
+            await journal.known([delivery_of(settled("two"))], at=NOW)
             before = await journal.live()
-            asked = [_state("one", deadline=NOW + 900), _state("two"), _state("three")]
+            asked = [state_of("one", deadline=NOW + 900), state_of("two"), state_of("three")]
             added = await journal.reconcile(asked, leave_notes=False)
             after = await journal.live()
 
@@ -126,7 +131,7 @@ class JournalConformance:
         self, make_journal: MakeJournal
     ) -> None:
         seen = attrs.evolve(
-            _state("one"),
+            state_of("one"),
             status=SessionStatus.MANUAL_CHECK,
             reviewed=NOW + 5,
             polls=7,
@@ -135,14 +140,14 @@ class JournalConformance:
         )
 
         async def look(journal: Journal) -> None:
-            await journal.watched([_state("one")], leave_notes=False)
+            await journal.watched([state_of("one")], leave_notes=False)
             await journal.seen([(seen, NOW + 300)])
-            await journal.seen([(_state("nobody"), NOW + 300)])
+            await journal.seen([(state_of("nobody"), NOW + 300)])
 
-        await _before(make_journal, look)
-        async with _Held(make_journal()) as journal:
+        await earlier(make_journal, look)
+        async with Held(make_journal()) as journal:
             entries = await journal.live()
-            await journal.watched([_state("one")], leave_notes=False)
+            await journal.watched([state_of("one")], leave_notes=False)
             (again,) = await journal.live()
 
         assert entries == [JournalEntry(state=seen, due=NOW + 300)]
@@ -154,20 +159,20 @@ class JournalConformance:
         self, make_journal: MakeJournal
     ) -> None:
         outcomes: list[Outcome] = [
-            _settled("one", polls=9, waited=61.5),
-            DeadlinePassed(token="two", status=SessionStatus.IN_PROGRESS, last_error=_DOWN),
+            settled("one", polls=9, waited=61.5),
+            DeadlinePassed(token="two", status=SessionStatus.IN_PROGRESS, last_error=DOWN),
             SessionGone(token="three", verified=True),
             PollFailed(token="four"),
         ]
 
         async def end(journal: Journal) -> None:
-            states = [_state(outcome.token, deadline=NOW) for outcome in outcomes]
+            states = [state_of(outcome.token, deadline=NOW) for outcome in outcomes]
             await journal.watched(states, leave_notes=False)
-            stand = await journal.known([_delivery(each) for each in outcomes], at=NOW + 1)
+            stand = await journal.known([delivery_of(each) for each in outcomes], at=NOW + 1)
             assert list(stand) == [True] * 4
 
-        await _before(make_journal, end)
-        async with _Held(make_journal()) as journal:
+        await earlier(make_journal, end)
+        async with Held(make_journal()) as journal:
             entries = await journal.live()
             assert await journal.watching([each.token for each in outcomes]) == set()
 
@@ -183,18 +188,18 @@ class JournalConformance:
     async def test_an_outcome_does_not_stand_for_what_was_discarded_or_wants_more(
         self, make_journal: MakeJournal
     ) -> None:
-        review = _settled("stricter", status="manual_check")
+        review = settled("stricter", status="manual_check")
         late = DeadlinePassed(token="later", status=SessionStatus.IN_PROGRESS)
 
-        async with _Held(make_journal()) as journal:
-            states = [_state(name, deadline=NOW) for name in ("gone", "stricter", "later")]
+        async with Held(make_journal()) as journal:
+            states = [state_of(name, deadline=NOW) for name in ("gone", "stricter", "later")]
             await journal.watched(states, leave_notes=False)
             await journal.discard("gone", leave_notes=False)
             await journal.watched(
-                [_state("stricter", until=Until.DECIDED), _state("later", deadline=NOW + 900)],
+                [state_of("stricter", until=Until.DECIDED), state_of("later", deadline=NOW + 900)],
                 leave_notes=False,
             )
-            ends = [_delivery(each) for each in (_settled("gone"), review, late)]
+            ends = [delivery_of(each) for each in (settled("gone"), review, late)]
             stand = await journal.known(ends, at=NOW + 1)
             entries = await journal.live()
 
@@ -205,27 +210,51 @@ class JournalConformance:
     @_run
     async def test_what_was_handed_over_comes_no_more(self, make_journal: MakeJournal) -> None:
         async def accept(journal: Journal) -> None:
-            await journal.watched([_state("one"), _state("two")], leave_notes=False)
-            await journal.known([_delivery(_settled("one"))], at=NOW + 1)
+            await journal.watched([state_of("one"), state_of("two")], leave_notes=False)
+            await journal.known([delivery_of(settled("one"))], at=NOW + 1)
             await journal.handed_over({"id-of-one": "hash-of-one"}, at=NOW + 2)
 
-        await _before(make_journal, accept)
-        async with _Held(make_journal()) as journal:
+        await earlier(make_journal, accept)
+        async with Held(make_journal()) as journal:
             assert [entry.state.token for entry in await journal.live()] == ["two"]
             assert await journal.watching(["one", "two"]) == {"two"}
             assert not await journal.discard("one", leave_notes=False)
-            (added,) = await journal.reconcile([_state("one")], leave_notes=False)
+            (added,) = await journal.reconcile([state_of("one")], leave_notes=False)
             assert added, "a session that was handed over can be watched again"
+
+    @_run
+    async def test_what_was_accepted_comes_no_more_and_is_kept_to_be_deleted(
+        self, make_journal: MakeJournal
+    ) -> None:
+        async def accept(journal: Journal) -> None:
+            await journal.watched([state_of("one"), state_of("two")], leave_notes=False)
+            await journal.known([delivery_of(settled("one"))], at=NOW + 1)
+            await journal.accepted("id-of-one", at=NOW + 2)
+
+        await earlier(make_journal, accept)
+        async with Held(make_journal()) as journal:
+            entries = await journal.live()
+            assert not await journal.discard("one", leave_notes=False)
+            (added,) = await journal.reconcile([state_of("one")], leave_notes=False)
+            assert not added, "it is still there"
+            await journal.handed_over({"id-of-one": "hash-of-one"}, at=NOW + 3)
+            left = await journal.live()
+
+        assert [(entry.delivery, entry.accepted) for entry in entries] == [
+            ("id-of-one", True),
+            (None, False),
+        ]
+        assert [entry.state.token for entry in left] == ["two"]
 
     @_run
     async def test_a_watch_inside_the_handler_is_not_ended_by_the_old_acceptance(
         self, make_journal: MakeJournal
     ) -> None:
-        again = _state("one", watched=NOW + 2, until=Until.DECIDED, reference="second")
+        again = state_of("one", watched=NOW + 2, until=Until.DECIDED, reference="second")
 
-        async with _Held(make_journal()) as journal:
-            await journal.watched([_state("one", reference="first")], leave_notes=False)
-            await journal.known([_delivery(_settled("one", status="manual_check"))], at=NOW + 1)
+        async with Held(make_journal()) as journal:
+            await journal.watched([state_of("one", reference="first")], leave_notes=False)
+            await journal.known([delivery_of(settled("one", status="manual_check"))], at=NOW + 1)
             await journal.watched([again], leave_notes=False)
             both = await journal.live()
             await journal.handed_over({"id-of-one": "hash-of-one"}, at=NOW + 3)
@@ -239,13 +268,13 @@ class JournalConformance:
         self, make_journal: MakeJournal
     ) -> None:
         async def refuse(journal: Journal) -> None:
-            await journal.watched([_state("one", reference="user:1")], leave_notes=False)
-            await journal.known([_delivery(_settled("one"))], at=NOW + 1)
+            await journal.watched([state_of("one", reference="user:1")], leave_notes=False)
+            await journal.known([delivery_of(settled("one"))], at=NOW + 1)
             await journal.refused("id-of-one", attempts=3, error="OSError")
             await journal.refer("id-of-one", "user:2")
 
-        await _before(make_journal, refuse)
-        async with _Held(make_journal()) as journal:
+        await earlier(make_journal, refuse)
+        async with Held(make_journal()) as journal:
             (entry,) = await journal.live(["one"])
 
         assert (entry.attempts, entry.handler_error) == (3, "OSError")
@@ -255,13 +284,13 @@ class JournalConformance:
     async def test_a_delivery_that_comes_again_keeps_its_id(
         self, make_journal: MakeJournal
     ) -> None:
-        known = _delivery(_settled("one", waited=60.0))
+        known = delivery_of(settled("one", waited=60.0))
 
-        async with _Held(make_journal()) as journal:
-            await journal.watched([_state("one")], leave_notes=False)
+        async with Held(make_journal()) as journal:
+            await journal.watched([state_of("one")], leave_notes=False)
             await journal.known([known], at=NOW + 1)
             reversed_ = attrs.evolve(
-                known, outcome=_settled("one", status="rejected", waited=61.0), redelivered=True
+                known, outcome=settled("one", status="rejected", waited=61.0), redelivered=True
             )
             (stands,) = await journal.known([reversed_], at=NOW + 2)
             (entry,) = await journal.live()
@@ -276,13 +305,13 @@ class JournalConformance:
     async def test_an_outcome_that_nobody_was_given_can_be_a_watch_again(
         self, make_journal: MakeJournal
     ) -> None:
-        async with _Held(make_journal()) as journal:
-            await journal.watched([_state("one"), _state("two")], leave_notes=False)
+        async with Held(make_journal()) as journal:
+            await journal.watched([state_of("one"), state_of("two")], leave_notes=False)
             await journal.known(
-                [_delivery(_settled("one")), _delivery(_settled("two"))], at=NOW + 1
+                [delivery_of(settled("one")), delivery_of(settled("two"))], at=NOW + 1
             )
             await journal.reopen("id-of-one")
-            await journal.watched([_state("two", reference="next")], leave_notes=False)
+            await journal.watched([state_of("two", reference="next")], leave_notes=False)
             await journal.reopen("id-of-two")
             entries = {entry.state.token: entry for entry in await journal.live()}
             watching = await journal.watching(["one", "two"])
@@ -293,9 +322,9 @@ class JournalConformance:
 
     @_run
     async def test_nothing_is_left_of_what_was_discarded(self, make_journal: MakeJournal) -> None:
-        async with _Held(make_journal()) as journal:
-            await journal.watched([_state("one"), _state("two")], leave_notes=False)
-            await journal.known([_delivery(_settled("two"))], at=NOW + 1)
+        async with Held(make_journal()) as journal:
+            await journal.watched([state_of("one"), state_of("two")], leave_notes=False)
+            await journal.known([delivery_of(settled("two"))], at=NOW + 1)
             asked = ("one", "two", "one", "nobody")
             found = [await journal.discard(token, leave_notes=False) for token in asked]
             assert await journal.live() == []
@@ -307,8 +336,8 @@ class JournalConformance:
         polling, other = make_journal(), make_journal()
         assert await polling.acquire()
         try:
-            await other.watched([_state("one"), _state("two")], leave_notes=True)
-            await other.reconcile([_state("one"), _state("three")], leave_notes=True)
+            await other.watched([state_of("one"), state_of("two")], leave_notes=True)
+            await other.reconcile([state_of("one"), state_of("three")], leave_notes=True)
             await other.discard("two", leave_notes=True)
             await other.discard("nobody", leave_notes=True)
             other.nudge("one")
@@ -337,8 +366,8 @@ class JournalConformance:
     async def test_many_sessions_are_asked_for_at_once(self, make_journal: MakeJournal) -> None:
         tokens = [f"token-{number}" for number in range(3000)]
 
-        async with _Held(make_journal()) as journal:
-            await journal.watched([_state(token) for token in tokens], leave_notes=False)
+        async with Held(make_journal()) as journal:
+            await journal.watched([state_of(token) for token in tokens], leave_notes=False)
             assert [entry.state.token for entry in await journal.live()] == tokens
             asked = [*tokens[::3], "nobody"]
             assert {entry.state.token for entry in await journal.live(asked)} == set(tokens[::3])
@@ -346,56 +375,13 @@ class JournalConformance:
 
     @_run
     async def test_nothing_of_a_person_is_remembered(self, make_journal: MakeJournal) -> None:
-        unknown = Settled(token="two", status=SessionStatus(PERSON), result=_document("approved"))
+        unknown = Settled(token="two", status=SessionStatus(PERSON), result=document_of("approved"))
 
         async def end(journal: Journal) -> None:
-            await journal.watched([_state("one"), _state("two")], leave_notes=False)
-            seen = attrs.evolve(_state("one"), status=SessionStatus(PERSON))
+            await journal.watched([state_of("one"), state_of("two")], leave_notes=False)
+            seen = attrs.evolve(state_of("one"), status=SessionStatus(PERSON))
             await journal.seen([(seen, NOW)])
-            await journal.known([_delivery(_settled("one")), _delivery(unknown)], at=NOW + 1)
+            await journal.known([delivery_of(settled("one")), delivery_of(unknown)], at=NOW + 1)
 
-        await _before(make_journal, end)
+        await earlier(make_journal, end)
         assert PERSON.encode() not in self.memory()
-
-
-_DOWN = ServerError("down")
-
-
-class _Held:
-    # A journal that this process holds.
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    async def __aenter__(self) -> Journal:
-        assert await self._journal.acquire(), "nobody holds it, and so it can be held"
-        return self._journal
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._journal.release()
-
-
-async def _before(
-    make_journal: MakeJournal, act: Callable[[Journal], Coroutine[Any, Any, object]]
-) -> None:
-    # In a process that has ended by now.
-    async with _Held(make_journal()) as journal:
-        await act(journal)
-
-
-def _state(token: str, *, watched: float = NOW, **facts: Any) -> PollState:
-    return PollState(token=token, begun=NOW - 5, watched=watched, **facts)
-
-
-def _document(status: str) -> SessionResult:
-    body = {"result": status, "person": {"first_name": PERSON}}
-    return SessionResult.from_json(json.dumps(body).encode())
-
-
-def _settled(token: str, *, status: str = "approved", **facts: Any) -> Settled:
-    result = _document(status)
-    return Settled(token=token, status=result.status, result=result, **facts)
-
-
-def _delivery(outcome: Outcome) -> Delivery:
-    return Delivery(id=f"id-of-{outcome.token}", outcome=outcome)

@@ -322,6 +322,7 @@ class DocketResultPoller:
             buffered=0,
             unacked=0 if rounds is None else len(rounds.again),
             oldest_unacked=None,
+            undeleted=0,
             limited_by="paused" if is_stopped else "rate" if due else "nothing",
             stretch=1.0,
             observer_errors=0,

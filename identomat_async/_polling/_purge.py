@@ -1,0 +1,250 @@
+"""Deletes sessions at the service once what they came to has been accepted."""
+
+import heapq
+import itertools
+import logging
+import math
+from collections.abc import Callable, Iterable
+from typing import Literal, Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from identomat_async._budget import RateBudget
+from identomat_async._polling._courier import Acceptance
+from identomat_async._polling._journal import JournalEntry
+from identomat_async._polling._outcomes import Delivery, Outcome, Settled
+from identomat_async._polling._tasks import task_group
+from identomat_async.errors import ConfigurationError, IdentomatError
+
+Purge = Literal["after_delivery"]
+
+_AT_A_TIME = 8
+# After a failure that may pass nothing is deleted for so many seconds, and then twice as many.
+_FIRST_RETRY = 1.0
+_LAST_RETRY = 60.0
+# What will not pass by itself is looked into by people, and tried again now and then.
+_SELDOM = 300.0
+
+_logger = logging.getLogger("identomat_async")
+
+
+class Deletes(Protocol):
+    """A client that deletes a session."""
+
+    async def __call__(self, token: str) -> object: ...
+
+
+def may_be_purged(outcome: Outcome) -> bool:
+    """
+    Tell whether a session has served its purpose.
+
+    Not under review, where the operator would have nothing left to decide; and not where
+    there is no verdict, which may still come.
+    """
+    return isinstance(outcome, Settled) and outcome.final
+
+
+class Ledger(Acceptance, Protocol):
+    """Where it is also written down that a session is yet to be deleted."""
+
+    async def deleting(self, delivery: Delivery) -> None: ...
+
+    async def handed_over(self, name: str, token: str) -> None: ...
+
+
+class Purger:
+    """
+    Deletes sessions, a few at a time, and tries again until they are gone.
+
+    *undeleted* are those that are not, with the name of the class of the error that the last
+    try ended with, None before the first. *is_watched* tells whether a session is watched
+    again, and so to stay; *budget* is a ceiling that *delete* does not obey by itself.
+    """
+
+    def __init__(
+        self,
+        delete: Deletes,
+        *,
+        budget: RateBudget | None,
+        is_watched: Callable[[str], bool],
+        token_hash: Callable[[str], str],
+    ) -> None:
+        self.undeleted: dict[str, str | None] = {}
+        self.ledger: Ledger | None = None
+        self._delete = delete
+        self._budget = budget
+        self._is_watched = is_watched
+        self._token_hash = token_hash
+        # The deliveries that were accepted, by session: none of them has a document.
+        self._names: dict[str, list[str]] = {}
+        self._order = itertools.count()
+        self._due: list[tuple[float, int, str]] = []
+        self._opens = -math.inf
+        self._retry = _FIRST_RETRY
+        self._active = 0
+        self._event = anyio.Event()
+
+    async def accepted(self, delivery: Delivery) -> None:
+        """Return when it is written down that a delivery is accepted; have it deleted."""
+        is_due = may_be_purged(delivery.outcome)
+        if self.ledger is not None:
+            await (self.ledger.deleting(delivery) if is_due else self.ledger.accepted(delivery))
+        if is_due:
+            self.add(delivery.token, delivery.id)
+
+    def refused(self, delivery: Delivery, error: str) -> None:
+        """Have it written down that the handler raised *error*."""
+        if self.ledger is not None:
+            self.ledger.refused(delivery, error)
+
+    def add(self, token: str, name: str) -> None:
+        """Delete a session, of which the delivery *name* has been accepted."""
+        names = self._names.setdefault(token, [])
+        if not names:
+            self.undeleted[token] = None
+            self._put(token, -math.inf)
+            self._event.set()
+        names.append(name)
+
+    def clear(self) -> None:
+        """Forget everything, which is written down elsewhere."""
+        for kept in (self.undeleted, self._names, self._due):
+            kept.clear()
+
+    async def run(self) -> None:
+        """Delete what comes, until cancelled."""
+        # What an earlier run was cut off in is tried again.
+        self._due = [(-math.inf, next(self._order), token) for token in self._names]
+        self._active = 0
+        async with task_group() as tasks:
+            while True:
+                self._event = anyio.Event()
+                self._begin(tasks)
+                with anyio.move_on_after(self._delay()):
+                    await self._event.wait()
+
+    async def finish(self) -> None:
+        """Wait until there is nothing left that has not been tried."""
+        while self._active or None in self.undeleted.values():
+            await self._event.wait()
+
+    def _begin(self, tasks: TaskGroup) -> None:
+        while self._active < _AT_A_TIME and self._delay() <= 0:
+            _, _, token = heapq.heappop(self._due)
+            self._active += 1
+            tasks.start_soon(self._purge, token)
+
+    def _delay(self) -> float:
+        if self._active >= _AT_A_TIME or not self._due:
+            return math.inf
+        return max(self._due[0][0], self._opens) - anyio.current_time()
+
+    async def _purge(self, token: str) -> None:
+        try:
+            if self._is_watched(token) or await self._deleted(token):
+                await self._settle(token)
+        finally:
+            self._active -= 1
+            self._event.set()
+
+    async def _settle(self, token: str) -> None:
+        for name in self._names.get(token, ()):
+            if self.ledger is not None:
+                await self.ledger.handed_over(name, token)
+        self._names.pop(token, None)
+        self.undeleted.pop(token, None)
+
+    async def _deleted(self, token: str) -> bool:
+        try:
+            await self._tried(token)
+        except IdentomatError as error:
+            self._failed(token, error)
+            return False
+        self._retry = _FIRST_RETRY
+        return True
+
+    async def _tried(self, token: str) -> None:
+        if self._budget is None:
+            await self._delete(token)
+            return
+        await self._budget.acquire(urgent=True)
+        try:
+            await self._delete(token)
+        finally:
+            self._budget.release()
+
+    def _failed(self, token: str, error: IdentomatError) -> None:
+        now, name = anyio.current_time(), type(error).__name__
+        if self.undeleted.get(token) is None:
+            _logger.warning(
+                "session %s could not be deleted (%s); it is tried again",
+                self._token_hash(token),
+                name,
+            )
+        self.undeleted[token] = name
+        if not error.retryable:
+            self._put(token, now + _SELDOM)
+            return
+        self._put(token, now)
+        if self._opens <= now:
+            # One pause for all: where one fails others would.
+            self._opens = now + self._retry
+            self._retry = min(2 * self._retry, _LAST_RETRY)
+
+    def _put(self, token: str, due: float) -> None:
+        heapq.heappush(self._due, (due, next(self._order), token))
+
+
+def without_accepted(entries: Iterable[JournalEntry], purger: Purger | None) -> list[JournalEntry]:
+    """Return those that are to be handed over, and leave the others to *purger*."""
+    accepted, rest = list[JournalEntry](), list[JournalEntry]()
+    for entry in entries:
+        (accepted if entry.accepted else rest).append(entry)
+    if purger is not None:
+        purger.clear()
+        for entry in accepted:
+            purger.add(entry.state.token, entry.delivery or "")
+    elif accepted:
+        _logger.warning(
+            "%d sessions were to be deleted, and stay: this poller has no purge=", len(accepted)
+        )
+    return rest
+
+
+def purger_of(
+    client: object,
+    purge: Purge | None,
+    *,
+    budget: RateBudget,
+    own: RateBudget | None,
+    is_watched: Callable[[str], bool],
+    token_hash: Callable[[str], str],
+) -> Purger | None:
+    """
+    Return who deletes for a poller, None if nobody is to.
+
+    Args:
+        client: Whose method deletes.
+        purge: What the caller wishes.
+        budget: The poller's ceiling.
+        own: The ceiling that the client's calls obey anyway.
+        is_watched: Whether a session is watched.
+        token_hash: What stands for a session in the log.
+
+    Raises:
+        ConfigurationError: The wish cannot be met.
+    """
+    if purge is None:
+        return None
+    if purge != "after_delivery":
+        raise ConfigurationError("purge must be 'after_delivery' or None")
+    delete: Deletes | None = getattr(client, "delete", None)
+    if delete is None:
+        raise ConfigurationError("purge needs an IdentomatClient, which deletes")
+    return Purger(
+        delete,
+        budget=None if budget is own else budget,
+        is_watched=is_watched,
+        token_hash=token_hash,
+    )

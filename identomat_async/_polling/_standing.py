@@ -1,0 +1,62 @@
+"""How a poller stands, for whoever runs it."""
+
+import attrs
+
+from identomat_async._polling._desk import Desk
+from identomat_async._polling._engine import Engine
+from identomat_async._polling._ledger import Ledger
+from identomat_async._polling._outbox import Outbox
+from identomat_async._polling._purge import Purger
+from identomat_async._polling._tally import LimitedBy, PollerStats
+from identomat_async.events import Role
+
+
+@attrs.define(eq=False, repr=False, kw_only=True)
+class Standing:
+    """Reads the parts of a poller; changes none of them."""
+
+    engine: Engine
+    desk: Desk
+    outbox: Outbox
+    ledger: Ledger | None
+    purger: Purger | None
+
+    def stats(self) -> PollerStats:
+        """Return how the poller stands."""
+        engine, learner, now = self.engine, self.engine.learner, self.engine.now()
+        return PollerStats(
+            role=self._role,
+            watched=len(engine.roster.live),
+            due=engine.roster.agenda.due(now) + len(engine.roster.held),
+            in_flight=engine.in_flight,
+            buffered=len(self.outbox),
+            unacked=len(self.outbox.unacked),
+            oldest_unacked=self.outbox.oldest_unacked,
+            undeleted=0 if self.purger is None else len(self.purger.undeleted),
+            limited_by=self._limited_by(now),
+            stretch=learner.stretch,
+            observer_errors=learner.hub.errors,
+            **learner.tally.figures(now),
+        )
+
+    @property
+    def _role(self) -> Role:
+        if self.ledger is not None and self.ledger.role != "idle":
+            return self.ledger.role
+        return "active" if self.engine.is_running else "idle"
+
+    def _limited_by(self, now: float) -> LimitedBy:
+        # That is weighed while there is somebody to be looked at.
+        engine, learner = self.engine, self.engine.learner
+        is_stretched = self.desk.is_starved or learner.stretch > 1
+        is_paused = learner.outage.is_down or engine.source.pause.remaining() > 0
+        reasons: tuple[tuple[LimitedBy, bool], ...] = (
+            ("stand_by", self._role == "stand_by"),
+            ("halted", learner.halt.error is not None),
+            ("paused", is_paused),
+            ("consumer", bool(engine.roster.held)),
+            ("rate", is_stretched and bool(engine.roster.live)),
+            ("in_flight", engine.is_crowded(now)),
+            ("nothing", True),
+        )
+        return next(reason for reason, applies in reasons if applies)

@@ -1,0 +1,405 @@
+"""Sessions are deleted at the service when their results have been accepted, and no others."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from tenacity import wait_fixed
+
+from identomat_async import (
+    ConfigurationError,
+    DeadlinePassed,
+    Delivery,
+    IdentomatClient,
+    MemoryJournal,
+    RateBudget,
+    ResultPoller,
+    Settled,
+    Until,
+    sweep,
+)
+from identomat_async.sandbox import Sandbox, Script
+from tests._handlers import Handler
+
+
+@asynccontextmanager
+async def client_of(sandbox: Sandbox, **keywords: Any) -> AsyncGenerator[IdentomatClient]:
+    client = IdentomatClient(
+        "k", base_url=sandbox.base_url, transport=sandbox.transport, **keywords
+    )
+    async with client:
+        yield client
+
+
+def poller_of(client: IdentomatClient, **keywords: Any) -> ResultPoller:
+    keywords = {"purge": "after_delivery", "wait": wait_fixed(5), **keywords}
+    return ResultPoller(client, **keywords)
+
+
+@asynccontextmanager
+async def running(poller: ResultPoller, handler: object) -> AsyncGenerator[None]:
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(poller.run, handler)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+def kept(sandbox: Sandbox) -> tuple[str, ...]:
+    """The sessions that the service still has."""
+    return tuple(token for token in sandbox.tokens if not sandbox.truth(token).deleted)
+
+
+# What is deleted
+
+
+@pytest.mark.parametrize("with_journal", [False, True])
+@pytest.mark.parametrize("secret", [None, "s"])
+async def test_what_the_handler_has_accepted_is_deleted(with_journal, secret):
+    sandbox = Sandbox("k", secret, life=Script.of("approved", after=60))
+    there: list[bool] = []
+    async with client_of(sandbox, secret_key=secret) as client:
+
+        async def handler(delivery: Delivery) -> None:
+            there.append(delivery.token in kept(sandbox))
+
+        journal = MemoryJournal() if with_journal else None
+        poller = poller_of(client, journal=journal)
+        async with running(poller, handler):
+            for _ in range(20):
+                await poller.watch(await client.begin())
+            await anyio.sleep(120)
+
+        assert there == [True] * 20
+        assert kept(sandbox) == ()
+        assert (poller.undeleted, poller.stats().undeleted) == ({}, 0)
+        assert journal is None or await journal.live() == []
+
+
+async def test_what_the_iteration_has_gone_beyond_is_deleted():
+    sandbox = Sandbox("k", life=Script.of("rejected", after=60))
+    left: list[int] = []
+    async with client_of(sandbox) as client, poller_of(client) as poller:
+        for _ in range(3):
+            await poller.watch(await client.begin())
+        async for outcome in poller:
+            await anyio.sleep(5)
+            assert outcome.token in kept(sandbox)
+            left.append(len(kept(sandbox)))
+    assert left == [3, 2, 1]
+    assert kept(sandbox) == ()
+
+
+async def test_so_is_the_last_one_of_a_block_that_is_left_and_no_one_if_it_raises():
+    sandbox = Sandbox("k", life=Script.of("approved", after=60))
+    async with client_of(sandbox) as client:
+        async with poller_of(client) as poller:
+            await poller.watch(await client.begin())
+            await anext(poller)
+        assert kept(sandbox) == ()
+
+        async def fail(poller: ResultPoller) -> None:
+            async with poller:
+                await poller.watch(await client.begin())
+                await anext(poller)
+                raise LookupError
+
+        poller = poller_of(client)
+        with pytest.raises(LookupError):
+            await fail(poller)
+        assert len(kept(sandbox)) == 1
+        async with poller:
+            await anyio.sleep(60)
+        assert len(kept(sandbox)) == 1
+        assert poller.undeleted == {}
+
+
+# What is not
+
+
+async def test_a_session_under_review_stays_until_it_is_decided():
+    sandbox = Sandbox("k", life=Script.of("manual_check", after=30).then("approved", after=7200))
+    seen: list[tuple[bool, bool]] = []
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+
+        async def handler(delivery: Delivery) -> None:
+            assert isinstance(delivery.outcome, Settled)
+            if not delivery.outcome.final:
+                await poller.watch(delivery.token, until=Until.DECIDED)
+            seen.append((delivery.outcome.final, delivery.token in kept(sandbox)))
+
+        async with running(poller, handler):
+            await poller.watch(await client.begin())
+            await anyio.sleep(3600)
+            assert len(kept(sandbox)) == 1
+            await anyio.sleep(7200)
+
+    assert seen == [(False, True), (True, True)]
+    assert kept(sandbox) == ()
+
+
+async def test_a_session_without_a_verdict_stays():
+    sandbox = Sandbox("k", life=Script.of("abandoned"))
+    handler = Handler()
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, deadline=60)
+        async with running(poller, handler):
+            await poller.watch(await client.begin())
+            await anyio.sleep(120)
+    assert isinstance(handler.taken[0].outcome, DeadlinePassed)
+    assert len(kept(sandbox)) == 1
+
+
+@pytest.mark.parametrize("with_journal", [False, True])
+async def test_a_session_stays_until_its_handler_accepts_it(with_journal):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    handler = Handler(failures=3)
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, journal=MemoryJournal() if with_journal else None)
+        async with running(poller, handler):
+            await poller.watch(await client.begin())
+            while handler.failures:
+                assert len(kept(sandbox)) == 1
+                await anyio.sleep(1)
+            await anyio.sleep(60)
+    assert len(handler.taken) == 4
+    assert kept(sandbox) == ()
+
+
+@pytest.mark.parametrize("with_journal", [False, True])
+async def test_a_session_that_is_watched_again_stays_for_that_watch(with_journal):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    handler = Handler()
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, journal=MemoryJournal() if with_journal else None)
+
+        async def again(delivery: Delivery) -> None:
+            if not handler.taken:
+                await poller.watch(delivery.token)
+            await handler(delivery)
+
+        async with running(poller, again):
+            await poller.watch(await client.begin())
+            await anyio.sleep(300)
+
+    assert [type(each.outcome) for each in handler.taken] == [Settled, Settled]
+    assert handler.taken[0].id != handler.taken[1].id
+    assert kept(sandbox) == ()
+
+
+async def test_nothing_is_deleted_unless_asked_for():
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    async with client_of(sandbox) as client:
+        async with running(poller := poller_of(client, purge=None), Handler()):
+            await poller.watch(await client.begin())
+            await anyio.sleep(300)
+        assert poller.undeleted == {}
+    assert len(kept(sandbox)) == 1
+
+
+# What cannot be deleted
+
+
+async def test_a_service_that_is_down_is_asked_again_and_not_much(caplog):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+
+        handler = Handler()
+
+        async def first(delivery: Delivery) -> None:
+            if not handler.taken:
+                sandbox.outage(600)
+            await handler(delivery)
+
+        async with running(poller, first):
+            for _ in range(30):
+                await poller.watch(await client.begin())
+            await anyio.sleep(300)
+            undeleted, asked = poller.undeleted, sandbox.requests.get("delete", 0)
+            stats = poller.stats()
+            await anyio.sleep(600)
+
+    assert stats.undeleted == len(undeleted)
+    assert set(undeleted) == {token for token in undeleted if token}
+    assert "ConnectionFailedError" in set(undeleted.values())
+    assert asked == 0
+    assert kept(sandbox) == ()
+    assert poller.undeleted == {}
+    told = [record for record in caplog.records if "could not be deleted" in record.getMessage()]
+    assert 1 <= len(told) <= 30
+    assert not any(token in caplog.text for token in undeleted)
+
+
+async def test_many_that_fail_at_once_are_one_pause():
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    handler, all_are_there = Handler(), anyio.Event()
+
+    async def together(delivery: Delivery) -> None:
+        await handler(delivery)
+        if len(handler.taken) == 8:
+            sandbox.outage(60)
+            all_are_there.set()
+        await all_are_there.wait()
+
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+        async with running(poller, together):
+            for _ in range(8):
+                await poller.watch(await client.begin())
+            await anyio.sleep(50)
+            assert list(poller.undeleted.values()) == ["ConnectionFailedError"] * 8
+            await anyio.sleep(150)
+            assert poller.undeleted == {}
+    assert kept(sandbox) == ()
+
+
+async def test_what_will_not_pass_is_listed_and_holds_nobody_up():
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+        async with running(poller, Handler()):
+            sandbox.fail(1, "F34-401", operation="delete")
+            for _ in range(5):
+                await poller.watch(await client.begin())
+            await anyio.sleep(200)
+            assert list(poller.undeleted.values()) == ["AuthenticationError"]
+            assert kept(sandbox) == tuple(poller.undeleted)
+            await anyio.sleep(300)
+            assert poller.undeleted == {}
+
+
+async def test_a_second_delivery_of_a_session_that_is_yet_to_be_deleted():
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    journal, handler = MemoryJournal(), Handler()
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, journal=journal)
+        async with running(poller, handler):
+            sandbox.fail(1, "F34-401", operation="delete")
+            await poller.watch(token := await client.begin())
+            await anyio.sleep(100)
+            await poller.watch(token)
+            await anyio.sleep(100)
+            assert kept(sandbox) == (token,)
+            assert len(handler.taken) == 2
+            await anyio.sleep(300)
+        assert kept(sandbox) == ()
+        assert await journal.live() == []
+
+
+async def test_what_a_run_was_cut_off_in_is_deleted_in_the_next():
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+
+        async def handler(_: Delivery) -> None:
+            sandbox.outage(60)
+
+        async with running(poller, handler):
+            await poller.watch(token := await client.begin())
+            await anyio.sleep(30)
+        assert poller.undeleted == {token: "ConnectionFailedError"}
+        await anyio.sleep(60)
+        async with running(poller, handler):
+            await anyio.sleep(100)
+        assert kept(sandbox) == ()
+
+
+async def test_draining_waits_for_what_is_to_be_deleted():
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+
+        async def handler(_: Delivery) -> None:
+            sandbox.slow(1, lasting=100)
+
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(poller.run, handler)
+            await poller.watch(await client.begin())
+            while len(poller):
+                await anyio.sleep(0.1)
+            await poller.drain(grace=30)
+        assert kept(sandbox) == ()
+
+
+# With a journal
+
+
+async def test_after_a_restart_it_is_deleted_and_not_delivered_again():
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    journal, handler = MemoryJournal(), Handler()
+
+    async def first(delivery: Delivery) -> None:
+        await handler(delivery)
+        sandbox.outage(60)
+
+    async with client_of(sandbox) as client:
+        async with running(poller := poller_of(client, journal=journal), first):
+            await poller.watch(token := await client.begin())
+            await anyio.sleep(30)
+        (entry,) = await journal.live()
+        assert entry.accepted
+        assert not await journal.discard(token, leave_notes=False)
+        assert await journal.reconcile([entry.state], leave_notes=False) == [False]
+        await anyio.sleep(60)
+
+        assert await sweep(client, journal, handler) == 0
+        async with running(poller_of(client, journal=journal), handler):
+            await anyio.sleep(60)
+
+    assert len(handler.taken) == 1
+    assert kept(sandbox) == ()
+    assert await journal.live() == []
+
+
+async def test_a_poller_that_deletes_nothing_leaves_it_and_says_so(caplog):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    journal, handler = MemoryJournal(), Handler()
+
+    async def first(delivery: Delivery) -> None:
+        await handler(delivery)
+        sandbox.outage(60)
+
+    async with client_of(sandbox) as client:
+        async with running(poller := poller_of(client, journal=journal), first):
+            await poller.watch(await client.begin())
+            await anyio.sleep(30)
+        with caplog.at_level(logging.WARNING):
+            async with running(poller_of(client, journal=journal, purge=None), handler):
+                await anyio.sleep(60)
+
+    assert "1 sessions were to be deleted, and stay" in caplog.text
+    assert len(handler.taken) == 1
+    assert len(kept(sandbox)) == 1
+
+
+# Arguments and the rate
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_deleting_goes_by_the_rate_even_with_one_place(shared):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    budget = RateBudget(2, max_in_flight=1)
+    async with client_of(sandbox, rate=budget if shared else None) as client:
+        poller = poller_of(client, rate=budget)
+        async with running(poller, Handler()):
+            for _ in range(20):
+                await poller.watch(await client.begin())
+            await anyio.sleep(20)
+            before, started = sandbox.request_count, anyio.current_time()
+            with anyio.fail_after(600):
+                while kept(sandbox):
+                    await anyio.sleep(0.5)
+            asked = sandbox.request_count - before
+            assert asked <= 2 * (anyio.current_time() - started) + 2
+
+
+async def test_what_cannot_work_is_refused(source):
+    async with client_of(Sandbox("k")) as client:
+        with pytest.raises(ConfigurationError, match="'after_delivery'"):
+            ResultPoller(client, purge="now")
+    with pytest.raises(ConfigurationError, match="IdentomatClient"):
+        ResultPoller(source, purge="after_delivery")

@@ -96,6 +96,21 @@ class ForeignAnswer(SessionEvent):
 
 
 @attrs.frozen(kw_only=True)
+class WatchBegun(SessionEvent):
+    """
+    A session is watched from now on.
+
+    Told inside the call that has it watched, so that an observer is in the caller's context;
+    not for a session that is watched already.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class WatchDiscarded(SessionEvent):
+    """A session is watched no more, and there will be no outcome."""
+
+
+@attrs.frozen(kw_only=True)
 class OutcomeReady(SessionEvent):
     """
     A watch has come to its outcome.
@@ -103,10 +118,16 @@ class OutcomeReady(SessionEvent):
     Attributes:
         outcome: The name of the outcome's class.
         status: The known status last seen, None otherwise.
+        polls: How often the session was looked at, failed looks included.
+        waited: Seconds from the start of the watch.
+        age: Seconds since the session was begun.
     """
 
     outcome: str
     status: str | None
+    polls: int
+    waited: float
+    age: float
 
 
 @attrs.frozen(kw_only=True)

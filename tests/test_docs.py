@@ -9,7 +9,7 @@ from identomat_async._polling._tally import LimitedBy
 from identomat_async.sandbox import Sandbox
 from tests._docs_ground import DOCS, blocks_of, run_code, sandbox_client
 
-PAGES = ("tutorial", "outcomes", "how-to")
+PAGES = ("tutorial", "outcomes", "how-to", "on-call")
 PROGRAMS = [
     pytest.param(code, id=f"{page}-{number}")
     for page in PAGES
@@ -69,7 +69,7 @@ async def test_a_review_is_pending_until_it_is_decided(capsys: Any) -> None:
 
 def test_every_reason_for_not_looking_sooner_is_explained_to_who_is_on_call() -> None:
     header, *rows = re.findall(
-        r"^\| `([a-z_]+)` \|", (DOCS / "how-to.md").read_text(), re.MULTILINE
+        r"^\| `([a-z_]+)` \|", (DOCS / "on-call.md").read_text(), re.MULTILINE
     )
 
     assert header == "limited_by"

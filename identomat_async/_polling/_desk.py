@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import attrs
@@ -19,7 +19,7 @@ from identomat_async._polling._state import PollState
 from identomat_async._polling._step import nudged
 from identomat_async._polling._terms import Terms, begun_at
 from identomat_async._polling._waiting import Waiter
-from identomat_async.events import Starved
+from identomat_async.events import Starved, WatchBegun, WatchDiscarded
 
 # With fewer looks than this within a deadline, finding out is a matter of luck.
 _LEAST_LOOKS = 5
@@ -134,8 +134,15 @@ class Desk:
 
     def _enter(self, made: Sequence[Entry], now: float) -> list[Entry]:
         self._roster.schedule(made, begun=now)
-        self.watching += len(made)
+        self._begun(entry.state.token for entry in made)
         return []
+
+    def _begun(self, tokens: Iterable[str]) -> None:
+        hub = self._engine.learner.hub
+        for token in tokens:
+            self.watching += 1
+            if hub:
+                hub.tell(WatchBegun(token_hash=self._hash(token)))
 
     def _watch(self, state: PollState) -> None:
         entry, later = self._roster.live.get(state.token), self._after_outcome(state)
@@ -146,7 +153,7 @@ class Desk:
             due = self._first_look(age, later.watched, later.deadline)
             later = attrs.evolve(later, fresh=due >= later.deadline)
             self._roster.add(Entry(later, delivers=True), due)
-            self.watching += 1
+            self._begun([state.token])
 
     def admit(self, state: PollState, *, within: float | None = None) -> None:
         """
@@ -163,7 +170,7 @@ class Desk:
             due = self._first_look(max(0.0, now - state.begun), now, state.ends_at)
             entry = Entry(state, delivers=True)
             self._roster.add(entry, due)
-            self.watching += 1
+            self._begun([state.token])
         if within is not None:
             self._sooner(entry, now + within * self._engine.learner.policy.random())
         self._engine.wake()
@@ -229,6 +236,9 @@ class Desk:
             entry.delivers = False
             self.watching -= 1
             self._roster.settle(entry)
+            hub = self._engine.learner.hub
+            if hub:
+                hub.tell(WatchDiscarded(token_hash=self._hash(token)))
         is_known = self._outbox.discard(token) or is_watched
         self._outbox.notify()  # an iteration may have waited for this one alone
         return is_known
@@ -256,7 +266,7 @@ class Desk:
             review = max(entry.state.review, review)
         else:
             entry.delivers = True
-            self.watching += 1
+            self._begun([state.token])
             # Those who wait for it may have longer.
             self._sooner(entry, max(state.deadline, state.watched))
             self._engine.wake()

@@ -207,7 +207,7 @@ class Learner:
             )
             if outcome is not None:
                 entry.delivers = False
-                self._deliver(outcome)
+                self._deliver(outcome, begun=entry.state.begun, now=now)
                 self.roster.settle(entry)
 
     def paused(self, reason: PauseReason, span: float | None) -> None:
@@ -258,13 +258,13 @@ class Learner:
             outcome = conclude_watch(entry, then, result, now)
             if outcome is not None:
                 entry.delivers, last = False, outcome
-                self._deliver(outcome)
+                self._deliver(outcome, begun=entry.state.begun, now=now)
         if last is not None and not entry.is_wanted:
             # Once for each session, however many waited for it.
             self.tally.came_to(last, entry.state, now)
         return last is not None
 
-    def _deliver(self, outcome: Outcome) -> None:
+    def _deliver(self, outcome: Outcome, *, begun: float, now: float) -> None:
         self.tally.deadlines_passed += isinstance(outcome, DeadlinePassed)
         self.deliver(outcome)
         if self.hub:
@@ -273,6 +273,9 @@ class Learner:
                     token_hash=self.token_hash(outcome.token),
                     outcome=type(outcome).__name__,
                     status=known(outcome.status),
+                    polls=outcome.polls,
+                    waited=outcome.waited,
+                    age=now - begun,
                 )
             )
 

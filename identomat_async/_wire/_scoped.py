@@ -79,6 +79,7 @@ class ScopedSession(AbstractAsyncContextManager[str, None]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        failure: IdentomatError | None = None
         # Whoever cancels the block wants its session gone, too.
         with anyio.CancelScope(shield=True):
             try:

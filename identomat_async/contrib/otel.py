@@ -1,0 +1,257 @@
+"""
+Traces and metrics of a poller, by OpenTelemetry. Needs the extra ``[otel]``.
+
+A session takes minutes and is looked at dozens of times: a span for each request would say
+little and cost much. So there is one span per watched session, made when its outcome is
+known, and whatever is counted is a metric.
+"""
+
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TypedDict, Unpack
+
+import attrs
+from anyio import CancelScope
+from tenacity.wait import wait_base
+
+from identomat_async import (
+    IdentomatClient,
+    Journal,
+    RateBudget,
+    ResultPoller,
+    SessionResult,
+    SessionStatus,
+    Until,
+    events,
+)
+from identomat_async._clock import Deadline, Seconds
+from identomat_async._home import Home
+from identomat_async._pause import Pause
+from identomat_async._polling._purge import Purge
+from identomat_async._polling._source import ResultSource
+
+try:
+    from opentelemetry import context, metrics, trace
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        f"telemetry needs {missing.name}: pip install 'identomat-async[otel]'", name=missing.name
+    ) from missing
+
+__all__ = ["OtelResultPoller", "PollerOptions"]
+
+_NAME = "identomat_async"
+_DECIDED = frozenset(status for status in SessionStatus if status.is_decided)
+# What instrumentations of HTTP libraries look for in the context.
+_SUPPRESS = "suppress_instrumentation"
+
+
+class PollerOptions(TypedDict, total=False):
+    """The keywords of `ResultPoller`, but for *observers*."""
+
+    wait: wait_base | None
+    until: Until
+    deadline: Deadline | None
+    review: Seconds | None
+    grace: Seconds
+    rate: float | RateBudget | None
+    max_in_flight: int
+    buffer: int
+    forever: bool
+    journal: Journal | None
+    purge: Purge | None
+    gone_window: timedelta | float
+
+
+class OtelResultPoller(ResultPoller):
+    """
+    A `ResultPoller` that tells OpenTelemetry what it does.
+
+    When a watch comes to its outcome there is a span ``identomat.session`` from the start of
+    the watch to now, linked to the span in which it was watched. Its attributes are
+    ``identomat.token_hash``, ``identomat.outcome`` (the name of the outcome's class),
+    ``identomat.status`` and ``identomat.polls``. A `PollFailed` is an error. The requests of
+    looks get no spans of their own, whatever instruments the HTTP library.
+
+    The metrics:
+
+    | Name | Kind, unit | Attributes |
+    |---|---|---|
+    | ``identomat.watched`` | gauge, sessions | |
+    | ``identomat.unacked`` | gauge, deliveries | |
+    | ``identomat.undeleted`` | gauge, sessions | |
+    | ``identomat.stretch`` | gauge, 1 | |
+    | ``identomat.polls`` | counter, polls | ``error.type`` if it failed |
+    | ``identomat.poll.duration`` | histogram, s | |
+    | ``identomat.poll.lateness`` | histogram, s | |
+    | ``identomat.outcomes`` | counter, sessions | ``identomat.outcome``, ``identomat.status`` |
+    | ``identomat.time_to_decision`` | histogram, s from begin | ``identomat.status`` |
+    | ``identomat.pauses`` | counter, pauses | ``identomat.reason``: asked, outage, halted |
+    | ``identomat.handler.errors`` | counter, errors | |
+
+    Args:
+        client: An `IdentomatClient`.
+        tracer_provider: Where spans go; the global one unless given.
+        meter_provider: Where metrics go; the global one unless given.
+        observers: Functions that are called with every event, too.
+        options: The other keywords of `ResultPoller`.
+
+    Raises:
+        ConfigurationError: An argument cannot work.
+    """
+
+    def __init__(
+        self,
+        client: IdentomatClient,
+        *,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+        observers: Iterable[events.Observer] = (),
+        **options: Unpack[PollerOptions],
+    ) -> None:
+        meter = metrics.get_meter(_NAME, meter_provider=meter_provider)
+        ours = (_Spans(tracer_provider), _Counts(meter))
+        super().__init__(_QuietClient(client), observers=[*observers, *ours], **options)
+        self._gauge(meter)
+
+    def _gauge(self, meter: metrics.Meter) -> None:
+        def observed(name: str) -> metrics.CallbackT:
+            def read(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+                return [metrics.Observation(getattr(self.stats(), name))]
+
+            return read
+
+        for name, unit in (("watched", "{session}"), ("unacked", "{delivery}")):
+            meter.create_observable_gauge(f"identomat.{name}", [observed(name)], unit=unit)
+        meter.create_observable_gauge(
+            "identomat.undeleted", [observed("undeleted")], unit="{session}"
+        )
+        meter.create_observable_gauge("identomat.stretch", [observed("stretch")], unit="1")
+        meter.create_observable_counter(
+            "identomat.handler.errors", [observed("handler_errors")], unit="{error}"
+        )
+
+
+class _Spans:
+    """Makes a span of each watch when it has come to its outcome."""
+
+    def __init__(self, provider: trace.TracerProvider | None) -> None:
+        self._tracer = trace.get_tracer(_NAME, tracer_provider=provider)
+        # In which span each session was watched, if in any.
+        self._callers: dict[str, trace.SpanContext] = {}
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.WatchBegun(token_hash=name):
+                caller = trace.get_current_span().get_span_context()
+                if caller.is_valid:
+                    self._callers[name] = caller
+            case events.WatchDiscarded(token_hash=name):
+                self._callers.pop(name, None)
+            case events.RoleChanged(role="idle"):
+                # What is watched is the next poller's.
+                self._callers.clear()
+            case events.OutcomeReady():
+                self._make(event, self._callers.pop(event.token_hash, None))
+            case _:
+                pass
+
+    def _make(self, event: events.OutcomeReady, caller: trace.SpanContext | None) -> None:
+        end = time.time_ns()
+        span = self._tracer.start_span(
+            "identomat.session",
+            context=context.Context(),  # its own trace: the caller's has long ended
+            links=[] if caller is None else [trace.Link(caller)],
+            start_time=end - int(event.waited * 1e9),
+            attributes={
+                "identomat.token_hash": event.token_hash,
+                "identomat.polls": event.polls,
+                **_kinds(event),
+            },
+        )
+        if event.outcome == "PollFailed":
+            span.set_status(trace.StatusCode.ERROR)
+        span.end(end)
+
+
+class _Counts:
+    """Counts what happens."""
+
+    def __init__(self, meter: metrics.Meter) -> None:
+        self._polls = meter.create_counter("identomat.polls", unit="{poll}")
+        self._duration = meter.create_histogram("identomat.poll.duration", unit="s")
+        self._lateness = meter.create_histogram("identomat.poll.lateness", unit="s")
+        self._outcomes = meter.create_counter("identomat.outcomes", unit="{session}")
+        self._decisions = meter.create_histogram("identomat.time_to_decision", unit="s")
+        self._pauses = meter.create_counter("identomat.pauses", unit="{pause}")
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.PollFinished():
+                self._polls.add(1, {"error.type": event.error} if event.error else {})
+                self._duration.record(event.elapsed)
+                self._lateness.record(event.lateness)
+            case events.OutcomeReady():
+                self._outcomes.add(1, _kinds(event))
+                if event.outcome == "Settled" and event.status in _DECIDED:
+                    self._decisions.record(event.age, {"identomat.status": event.status})
+            case events.Paused():
+                self._pauses.add(1, {"identomat.reason": event.reason})
+            case events.Halted():
+                self._pauses.add(1, {"identomat.reason": "halted"})
+            case _:
+                pass
+
+
+def _kinds(event: events.OutcomeReady) -> dict[str, str]:
+    status = {} if event.status is None else {"identomat.status": event.status}
+    return {"identomat.outcome": event.outcome, **status}
+
+
+class _QuietClient:
+    """A client whose looks nobody traces."""
+
+    def __init__(self, client: IdentomatClient) -> None:
+        self.source = _QuietSource(client.source)
+        self.delete = client.delete
+
+
+@attrs.define(eq=False, repr=False)
+class _QuietSource:
+    """A source whose looks nobody traces: all else is that of *of*."""
+
+    of: ResultSource
+
+    @property
+    def timeout(self) -> float:
+        return self.of.timeout
+
+    @property
+    def retry_wait(self) -> wait_base:
+        return self.of.retry_wait
+
+    @property
+    def budget(self) -> RateBudget | None:
+        return self.of.budget
+
+    @property
+    def pause(self) -> Pause:
+        return self.of.pause
+
+    @property
+    def home(self) -> Home:
+        return self.of.home
+
+    @property
+    def guards(self) -> set[CancelScope]:
+        return self.of.guards
+
+    def token_hash(self, token: str) -> str:
+        return self.of.token_hash(token)
+
+    async def look(self, token: str, *, fresh: bool) -> SessionStatus | SessionResult:
+        before = context.attach(context.set_value(_SUPPRESS, True))  # noqa: FBT003 - their API
+        try:
+            return await self.of.look(token, fresh=fresh)
+        finally:
+            context.detach(before)

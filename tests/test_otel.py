@@ -1,0 +1,261 @@
+"""What OpenTelemetry is told of a poller."""
+
+import re
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from opentelemetry import context, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from tenacity import wait_fixed
+
+from identomat_async import IdentomatClient, MemoryJournal, Until, Watch, events
+from identomat_async.contrib.otel import OtelResultPoller
+from identomat_async.sandbox import Sandbox, Script
+from tests._docs_ground import DOCS
+
+
+class Station:
+    """Where spans and metrics come to."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        self.tracers = TracerProvider()
+        self.tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self._reader = InMemoryMetricReader()
+        self.meters = MeterProvider([self._reader])
+        self.tracer = self.tracers.get_tracer("app")
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        return [span for span in self._exporter.get_finished_spans() if span.name != "request"]
+
+    def points(self, name: str) -> dict[tuple[Any, ...], Any]:
+        """The points of a metric by the values of their attributes."""
+        return {tuple(point.attributes.values()): point for point in self._points(name)}
+
+    @property
+    def metrics(self) -> set[str]:
+        """The names of all metrics that there are."""
+        data = self._reader.get_metrics_data()
+        return {
+            metric.name
+            for resource in data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
+
+    def _points(self, name: str) -> Iterator[Any]:
+        data = self._reader.get_metrics_data()
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    if metric.name == name:
+                        yield from metric.data.data_points
+
+
+@pytest.fixture
+def station() -> Iterator[Station]:
+    station = Station()
+    yield station
+    station.tracers.shutdown()
+    station.meters.shutdown()
+
+
+@asynccontextmanager
+async def client_of(sandbox: Sandbox) -> AsyncGenerator[IdentomatClient]:
+    client = IdentomatClient("k", base_url=sandbox.base_url, transport=sandbox.transport)
+    async with client:
+        yield client
+
+
+def poller_of(client: Any, station: Station, **options: Any) -> OtelResultPoller:
+    return OtelResultPoller(
+        client,
+        tracer_provider=station.tracers,
+        meter_provider=station.meters,
+        **{"wait": wait_fixed(5), **options},
+    )
+
+
+async def test_a_session_is_one_span_that_is_linked_to_where_it_was_watched(station):
+    sandbox = Sandbox("k", life=Script.of("approved", after=60))
+    async with client_of(sandbox) as client, poller_of(client, station) as poller:
+        token = await client.begin()
+        with station.tracer.start_as_current_span("request") as request:
+            await poller.watch(token, reference="user:1")
+        outcome = await anext(poller)
+
+    (span,) = station.spans
+    assert span.name == "identomat.session"
+    assert span.parent is None
+    assert [link.context for link in span.links] == [request.get_span_context()]
+    assert dict(span.attributes) == {
+        "identomat.token_hash": client.token_hash(token),
+        "identomat.outcome": "Settled",
+        "identomat.status": "APPROVED",
+        "identomat.polls": outcome.polls,
+    }
+    assert (span.end_time - span.start_time) / 1e9 == pytest.approx(outcome.waited, abs=0.001)
+    assert span.status.is_unset
+    assert token not in span.to_json()
+    assert "user:1" not in span.to_json()
+
+
+async def test_many_that_are_watched_in_one_call_are_linked_to_it(station):
+    sandbox = Sandbox("k", life=Script.of("rejected", after=30))
+    async with client_of(sandbox) as client, poller_of(client, station) as poller:
+        tokens = [await client.begin() for _ in range(3)]
+        with station.tracer.start_as_current_span("request") as request:
+            await poller.watch_many([tokens[0], Watch(tokens[1]), tokens[2]])
+        await poller.watch(await client.begin())
+        _ = [outcome async for outcome in poller]
+
+    links = [[link.context for link in span.links] for span in station.spans]
+    assert sorted(links, key=len) == [[], *[[request.get_span_context()]] * 3]
+
+
+async def test_what_was_discarded_is_no_span_and_a_deadline_is_no_error(station):
+    async with client_of(Sandbox("k")) as client, poller_of(client, station) as poller:
+        with station.tracer.start_as_current_span("request"):
+            await poller.watch(token := await client.begin())
+        assert await poller.discard(token)
+        assert not await poller.discard(token)
+        await poller.watch(token, deadline=1)
+        await anext(poller)
+
+    (span,) = station.spans
+    assert span.attributes["identomat.outcome"] == "DeadlinePassed"
+    assert span.status.is_unset
+    assert span.links == ()
+
+
+async def test_a_session_that_cannot_be_read_is_an_error(station):
+    sandbox = Sandbox("k")
+    async with client_of(sandbox) as client, poller_of(client, station) as poller:
+        token = await client.begin()
+        await poller.watch(token)
+        sandbox.invalidate(token)
+        outcome = await anext(poller)
+    (span,) = station.spans
+    assert type(outcome).__name__ == span.attributes["identomat.outcome"] == "PollFailed"
+    assert span.status.status_code is trace.StatusCode.ERROR
+
+
+async def test_what_is_left_to_another_process_is_linked_to_nothing_any_more(station):
+    journal = MemoryJournal()
+    async with client_of(Sandbox("k")) as client:
+        poller = poller_of(client, station, journal=journal)
+
+        async def keep(_: object) -> None: ...
+
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(poller.run, keep)
+            with station.tracer.start_as_current_span("request"):
+                await poller.watch(await client.begin(), deadline=300)
+            tasks.cancel_scope.cancel()
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(poller.run, keep)
+            await anyio.sleep(600)
+            tasks.cancel_scope.cancel()
+    (span,) = station.spans
+    assert span.links == ()
+
+
+async def test_looks_are_not_traced_and_the_handlers_own_calls_are(station, source):
+    seen: list[object] = []
+    look = source.look
+
+    async def spied(token, *, fresh):
+        seen.append(context.get_value("suppress_instrumentation"))
+        return await look(token, fresh=fresh)
+
+    source.look = spied
+    source.delete = None
+    source.decides("one", "approved", after=20)
+    async with poller_of(source, station) as poller:
+        await poller.watch("one")
+        await anext(poller)
+        assert context.get_value("suppress_instrumentation") is None
+    assert len(seen) > 2
+    assert set(seen) == {True}
+
+
+async def test_what_is_counted(station):
+    sandbox = Sandbox("k", life=Script.of("manual_check", after=30).then("approved", after=600))
+    told: list[events.Event] = []
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, station, until=Until.DECIDED, observers=[told.append])
+
+        async def handler(_: object) -> None:
+            if not poller.stats().handler_errors:
+                raise LookupError
+
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(poller.run, handler)
+            await poller.watch(await client.begin())
+            await anyio.sleep(100)
+            assert station.points("identomat.watched")[()].value == 1
+            sandbox.fail(1, "F39-500", operation="result")
+            sandbox.fail(1, "F38-later", operation="result")
+            await anyio.sleep(2000)
+            tasks.cancel_scope.cancel()
+        stats = poller.stats()
+
+    assert any(isinstance(event, events.OutcomeReady) for event in told)
+    polls = station.points("identomat.polls")
+    assert sum(point.value for point in polls.values()) == stats.polls
+    assert polls["ServerError",].value == 1
+    assert station.points("identomat.poll.duration")[()].count == stats.polls
+    assert station.points("identomat.poll.lateness")[()].count == stats.polls
+    assert station.points("identomat.outcomes")["Settled", "APPROVED"].value == 1
+    decision = station.points("identomat.time_to_decision")["APPROVED",]
+    # Looked at every five minutes under review, and there was a pause.
+    assert 630 <= decision.sum <= 1100
+    assert station.points("identomat.pauses")["asked",].value == 1
+    assert station.points("identomat.handler.errors")[()].value == 1
+    for name in ("watched", "unacked", "undeleted"):
+        assert station.points(f"identomat.{name}")[()].value == 0
+    assert station.points("identomat.stretch")[()].value == 1
+
+
+@pytest.mark.parametrize("text", [OtelResultPoller.__doc__, (DOCS / "on-call.md").read_text()])
+async def test_every_metric_is_documented(station, text):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    async with client_of(sandbox) as client, poller_of(client, station) as poller:
+        await poller.watch(await client.begin())
+        sandbox.fail(1, "F38-later", operation="result")
+        await anext(poller)
+    documented = set(re.findall(r"^ *\| `+(identomat\.[a-z_.]+)`+ \|", text, re.MULTILINE))
+    assert documented == station.metrics
+
+
+async def test_an_account_that_is_refused_is_a_pause(station):
+    async with client_of(Sandbox("other")) as client:
+        poller = poller_of(client, station)
+
+        async def keep(_: object) -> None: ...
+
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(poller.run, keep)
+            await poller.watch("token-of-somebody")
+            await anyio.sleep(600)
+            tasks.cancel_scope.cancel()
+    assert station.points("identomat.pauses")["halted",].value == 1
+    assert station.points("identomat.time_to_decision") == {}
+
+
+def test_without_its_extra_it_says_what_to_install():
+    program = "import sys; sys.modules['opentelemetry'] = None\nimport identomat_async.contrib.otel"
+    ran = subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert "telemetry needs opentelemetry: pip install 'identomat-async[otel]'" in ran.stderr

@@ -105,11 +105,11 @@ class RateBudget:
         return len(self._wishes) > 1
 
     def join(self, planner: object) -> None:
-        """Count on somebody who plans requests ahead, until it is to `leave`."""
+        """Count on *planner*, who plans requests ahead, until it is to `leave`."""
         self._wishes[planner] = 0.0
 
     def leave(self, planner: object) -> None:
-        """Count on it no more."""
+        """Count on *planner* no more."""
         self._wishes.pop(planner, None)
         self.step_out(planner)
 
@@ -140,7 +140,7 @@ class RateBudget:
         )
 
     def is_queueing_before(self, planner: object = None) -> bool:
-        """Tell whether the next place is somebody else's."""
+        """Tell whether the next place is somebody else's than that of *planner*."""
         return bool(self._queue) and self._queue[0][2].owner is not planner
 
     def line_up(self, planner: object, wake: Callable[[], None]) -> None:

@@ -145,7 +145,7 @@ class IdentomatClient(Methods):
     @classmethod
     def from_env(cls, **keywords: Unpack[ClientOptions]) -> Self:
         """
-        Make a client from the environment.
+        Make a client from the environment; *keywords* are those of the class.
 
         ``IDENTOMAT_COMPANY_KEY`` is needed; ``IDENTOMAT_SECRET_KEY`` and
         ``IDENTOMAT_BASE_URL`` are read if they are there. No other variable is, and

@@ -89,16 +89,36 @@ class Journal(Protocol):
         ...
 
     async def reconcile(self, states: Sequence[PollState], *, leave_notes: bool) -> Sequence[bool]:
-        """Do the same for those that are not there; return for each whether it was added."""
+        """
+        Write down those that are not there; what is there stays as it is.
+
+        Args:
+            states: As for `watched`.
+            leave_notes: Tell whoever holds the journal, of those that were added.
+
+        Returns:
+            For each whether it was added.
+        """
         ...
 
     async def seen(self, looks: Sequence[tuple[PollState, float | None]]) -> None:
-        """Keep what is known of sessions that are looked at again, and when that is due."""
+        """
+        Keep what is known of sessions that are looked at again.
+
+        Args:
+            looks: The state of each, and when it is due in seconds since the epoch, None for
+                at once. One that is not watched, or whose outcome is known, is left alone.
+        """
         ...
 
     async def known(self, deliveries: Sequence[Delivery], *, at: float) -> Sequence[bool]:
         """
-        Write down what watches have come to *at* a time.
+        Write down what watches have come to.
+
+        Args:
+            deliveries: Their outcomes. One that is *redelivered* takes the place of what was
+                known under the same id.
+            at: When, in seconds since the epoch.
 
         Returns:
             For each whether it still stands: not if the session has been discarded, or
@@ -107,11 +127,11 @@ class Journal(Protocol):
         ...
 
     async def reopen(self, delivery: str) -> None:
-        """Make a watch again of an outcome that nobody has been given."""
+        """Make a watch again of an outcome that nobody has been given, by *delivery*, its id."""
         ...
 
     async def refer(self, delivery: str, reference: str) -> None:
-        """Give an outcome another reference."""
+        """Give an outcome another *reference*, by *delivery*, its id."""
         ...
 
     async def accepted(self, delivery: str, *, at: float) -> None:
@@ -120,6 +140,10 @@ class Journal(Protocol):
 
         It comes no more, and is neither discarded nor nudged; the token is kept until it is
         `handed_over`.
+
+        Args:
+            delivery: Its id.
+            at: When, in seconds since the epoch.
         """
         ...
 
@@ -136,15 +160,31 @@ class Journal(Protocol):
         ...
 
     async def refused(self, delivery: str, *, attempts: int, error: str) -> None:
-        """Write down for the operator that the handler raised *error*, a class."""
+        """
+        Write down for the operator that the handler raised.
+
+        Args:
+            delivery: The id of what it was given.
+            attempts: How often it has refused it by now.
+            error: The name of the class of what it raised.
+        """
         ...
 
     async def discard(self, token: str, *, leave_notes: bool) -> bool:
-        """Forget a session; return whether it was there."""
+        """
+        Forget a session, but not that it is to be deleted.
+
+        Args:
+            token: The session.
+            leave_notes: Tell whoever holds the journal.
+
+        Returns:
+            Whether it was there.
+        """
         ...
 
     def nudge(self, token: str) -> None:
-        """Tell whoever holds the journal to look at a session, without waiting for it."""
+        """Tell whoever holds the journal to look at the session *token*; wait for nothing."""
         ...
 
     async def live(self, tokens: Sequence[str] | None = None) -> Sequence[JournalEntry]:

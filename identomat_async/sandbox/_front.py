@@ -138,7 +138,7 @@ class Front:
 
     def listen(self, listener: Callable[[], None] | None) -> None:
         """
-        Have a function called when the mode is set; None for nobody.
+        Have *listener* called when the mode is set; None for nobody.
 
         Raises:
             ConfigurationError: There is one already.

@@ -97,7 +97,7 @@ class Mode:
     @classmethod
     def of(cls, text: str) -> Self:
         """
-        Read a mode as the command line has it: ``down``, ``down:silent``, ``flap:2``.
+        Read a mode from *text*, as the command line has it: ``down``, ``down:silent``, ``flap:2``.
 
         Raises:
             ConfigurationError: It is none.
@@ -130,7 +130,7 @@ class Mode:
         return Mode.down() if int(age / self.seconds) % 2 else Mode.up()
 
     def lasts(self, age: float) -> float:
-        """Return the seconds until `at` changes by itself; infinity for never."""
+        """Return the seconds, at *age*, until `at` changes by itself; infinity for never."""
         return self.seconds - age % self.seconds if self.kind == "flap" else math.inf
 
     @property

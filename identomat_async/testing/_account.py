@@ -52,7 +52,7 @@ class Account:
         )
 
     def environment(self, base_url: str) -> Mapping[str, str]:
-        """Return the variables that `IdentomatClient.from_env` reads."""
+        """Return the variables that `IdentomatClient.from_env` reads, for the API at *base_url*."""
         return {
             "IDENTOMAT_COMPANY_KEY": self.company_key,
             "IDENTOMAT_SECRET_KEY": self.secret_key or "",

@@ -56,7 +56,7 @@ class NetworkGuard:
 
     def refuse(self, host: str) -> None:
         """
-        Note an attempt and end it.
+        Note an attempt to reach *host*, and end it.
 
         Raises:
             ConnectionRefusedError: Always.

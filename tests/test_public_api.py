@@ -1,0 +1,79 @@
+"""The public API is a contract: it changes on purpose or not at all, and all of it is explained."""
+
+import inspect
+import re
+from enum import Enum
+from types import FunctionType
+from typing import Any
+
+import pytest
+
+import identomat_async
+from tests.public_api import MADE_HERE, WRITTEN, everything, lines, members
+
+# They come from a base class outside of this package, which explains them.
+ELSEWHERE = {"__aenter__", "__aiter__", "__anext__"}
+
+
+def callables() -> list[Any]:
+    found: dict[str, Any] = {}
+    for name, each in everything():
+        is_error = inspect.isclass(each) and issubclass(each, Exception)
+        if isinstance(each, FunctionType) or (inspect.isclass(each) and not is_error):
+            found[name] = each
+        for method, member in members(each) if inspect.isclass(each) else ():
+            # The names of tests that are inherited say it all.
+            if method not in ELSEWHERE and not method.startswith("test_"):
+                found[f"{name}.{method}"] = member
+    return [pytest.param(each, id=name) for name, each in found.items()]
+
+
+def text_of(each: Any) -> str:
+    if not inspect.isclass(each):
+        return inspect.getdoc(each) or ""
+    # What a base class says of a field need not be said again.
+    return "\n".join(vars(kind).get("__doc__") or "" for kind in each.__mro__)
+
+
+def test_nothing_changes_by_accident():
+    # On purpose: `python -m tests.public_api`, and a line in the CHANGELOG.
+    assert list(lines()) == WRITTEN.read_text().splitlines()
+
+
+def test_what_is_listed_is_there_in_order():
+    assert identomat_async.__all__ == sorted(identomat_async.__all__, key=ordering)
+    assert len(set(identomat_async.__all__)) == len(identomat_async.__all__)
+
+
+def ordering(name: str) -> tuple[bool, str]:
+    return not name[0].isupper(), name
+
+
+@pytest.mark.parametrize("each", callables())
+def test_everything_is_explained(each):
+    first = (inspect.getdoc(each) or "").partition("\n")[0]
+    assert first, "there is no docstring"
+    assert first[0].isupper()
+
+
+@pytest.mark.parametrize("each", callables())
+def test_every_argument_is_explained(each):
+    if isinstance(each, property) or each.__name__ in MADE_HERE:
+        return
+    if inspect.isclass(each) and issubclass(each, Enum | dict):
+        return
+    inner = getattr(each, "__func__", each)
+    parameters = [
+        parameter.name
+        for parameter in inspect.signature(inner).parameters.values()
+        if parameter.name not in {"self", "cls", "args", "kwargs"}
+        and not parameter.name.startswith("_")
+    ]
+    text = text_of(each)
+    assert [name for name in parameters if not is_said(name, text)] == []
+
+
+def is_said(name: str, text: str) -> bool:
+    # There is one thing that a token can be, and `Journal` says it for all journals.
+    is_known = (name == "token" and "session" in text) or "see `Journal`" in text
+    return is_known or re.search(rf"\b{name}\b", text) is not None

@@ -69,7 +69,7 @@ class RateBudget:
 
     def __attrs_post_init__(self) -> None:
         # Which of all budgets this is.
-        self.number = next(_numbers)
+        self.number: int = next(_numbers)
         self._in_flight = 0
         self._next = self._opens = -math.inf
         self._queue: list[tuple[bool, int, _Ticket]] = []

@@ -76,7 +76,7 @@ class Clock:
         self._slept = asleep()
         self._stamp = -math.inf
         self._time = LoopTime()
-        self.offset = time.time() - self._time()
+        self.offset: float = time.time() - self._time()
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""

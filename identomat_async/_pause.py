@@ -20,7 +20,7 @@ class Pause:
 
     def __init__(self) -> None:
         # The time of the event loop at which it is over.
-        self.until = -math.inf
+        self.until: float = -math.inf
 
     def __repr__(self) -> str:
         return f"<Pause until {self.until}>"

@@ -27,7 +27,10 @@ Every error holds scalars only: never a body, a request, a key, a token or a per
 datum. It may be logged, pickled, copied and sent to an error tracker as it is.
 """
 
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+if TYPE_CHECKING:
+    from identomat_async._model._status import SessionStatus
 
 
 class Facts(TypedDict, total=False):
@@ -59,12 +62,12 @@ class IdentomatError(Exception):
 
     def __init__(self, message: str = "", **facts: Unpack[Facts]) -> None:
         super().__init__(message)
-        self.operation = facts.get("operation")
-        self.attempts = facts.get("attempts", 0)
-        self.elapsed = facts.get("elapsed", 0.0)
-        self.retryable = facts.get("retryable", False)
-        self.maybe_applied = facts.get("maybe_applied", False)
-        self.reason = facts.get("reason")
+        self.operation: str | None = facts.get("operation")
+        self.attempts: int = facts.get("attempts", 0)
+        self.elapsed: float = facts.get("elapsed", 0.0)
+        self.retryable: bool = facts.get("retryable", False)
+        self.maybe_applied: bool = facts.get("maybe_applied", False)
+        self.reason: str | None = facts.get("reason")
 
 
 class ConfigurationError(IdentomatError):
@@ -237,7 +240,7 @@ class WaitTimeoutError(IdentomatError, TimeoutError):
     The deadline of a wait passed before the session was settled.
 
     Attributes:
-        last: The status last seen (a `SessionStatus`, which is a str), None if none was.
+        last: The status last seen, None if none was.
         polls: How often the session was looked at.
         waited: Seconds from the start of the wait.
     """
@@ -246,7 +249,7 @@ class WaitTimeoutError(IdentomatError, TimeoutError):
         self,
         message: str = "",
         *,
-        last: str | None = None,
+        last: "SessionStatus | None" = None,
         polls: int = 0,
         waited: float = 0.0,
         **facts: Unpack[Facts],

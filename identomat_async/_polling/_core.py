@@ -60,8 +60,8 @@ class Core:
     ) -> None:
         roster = Roster()
         self.source = source
-        self.outbox = Outbox(buffer, has_room=self._has_room)
-        self.learner = Learner(
+        self.outbox: Outbox = Outbox(buffer, has_room=self._has_room)
+        self.learner: Learner = Learner(
             roster=roster,
             policy=policy,
             hub=hub,
@@ -69,15 +69,15 @@ class Core:
             deliver=self._deliver,
             halted=self._halted,
         )
-        self.engine = Engine(
+        self.engine: Engine = Engine(
             source=source,
             roster=roster,
             learner=self.learner,
             budget=budget,
             is_blocked=lambda: self.outbox.is_full,
         )
-        self.desk = Desk(self.engine, self.outbox, terms)
-        self.ledger = (
+        self.desk: Desk = Desk(self.engine, self.outbox, terms)
+        self.ledger: Ledger | None = (
             None
             if journal is None
             else Ledger(
@@ -87,8 +87,8 @@ class Core:
         self.purger = purger
         if purger is not None:
             purger.ledger = self.ledger
-        self.waits = Waits(self.engine, self.desk, has_form=lambda: self._form is not None)
-        self.standing = Standing(
+        self.waits: Waits = Waits(self.engine, self.desk, has_form=lambda: self._form is not None)
+        self.standing: Standing = Standing(
             engine=self.engine,
             desk=self.desk,
             outbox=self.outbox,

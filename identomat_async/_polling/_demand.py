@@ -45,10 +45,10 @@ class Demand:
     """
 
     def __init__(self) -> None:
-        self.live = 0
-        self.reviewed = 0
+        self.live: int = 0
+        self.reviewed: int = 0
         self.coming = 0
-        self.coming_age = 0.0
+        self.coming_age: float = 0.0
         self._census = Census()
 
     @property

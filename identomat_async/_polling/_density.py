@@ -54,8 +54,9 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
         cap: Seconds,
         fair_from: float = math.inf,
     ) -> None:
-        self.review = above_zero(review, name="review")
-        self.floor, self.cap = seconds(floor, name="floor"), above_zero(cap, name="cap")
+        self.review: float = above_zero(review, name="review")
+        self.floor: float = seconds(floor, name="floor")
+        self.cap: float = above_zero(cap, name="cap")
         if self.floor > self.cap:
             raise ConfigurationError("floor must not be above cap")
         most, least = 1 / max(self.floor, _MOMENT), 1 / self.cap
@@ -68,7 +69,8 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
         self._before = [0.0, *accumulate(map(float.__mul__, spans, self._rates))]
         self._starts = starts
         self.fair_from = fair_from
-        self.oldest, self.closest = starts[-1], max(self._rates)
+        self.oldest: float = starts[-1]
+        self.closest: float = max(self._rates)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, wait_density) and self._key == other._key

@@ -36,8 +36,8 @@ class Desk:
     """Takes watches and waits on."""
 
     def __init__(self, engine: Engine, outbox: Outbox, terms: Terms) -> None:
-        self.watching = 0
-        self.is_starved = False
+        self.watching: int = 0
+        self.is_starved: bool = False
         self.terms = terms
         self._engine = engine
         engine.after_weighing = self.mind_the_rate

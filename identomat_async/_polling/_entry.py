@@ -38,10 +38,10 @@ class Entry:
     __slots__ = ("delivers", "due", "own", "place", "state", "waiter")
 
     def __init__(self, state: PollState, *, delivers: bool = False) -> None:
-        self.state = state
+        self.state: PollState = state
         self.place: object = None
-        self.due = 0.0
-        self.delivers = delivers
+        self.due: float = 0.0
+        self.delivers: bool = delivers
         self.own: tuple[Until, float] | None = None
         self.waiter: Waiter | None = None
 

@@ -34,7 +34,7 @@ class Halt:
 
     def __init__(self) -> None:
         self.error: IdentomatError | None = None
-        self.probes = False
+        self.probes: bool = False
         self._refusals: deque[float] = deque(maxlen=_REFUSALS)
         self._forgeries = 0
         self._is_proven = False

@@ -17,7 +17,7 @@ class Hub:
         if not isinstance(observers, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
             raise ConfigurationError("observers must be a list of functions")
         self._observers = tuple(map(_checked, observers))
-        self.errors = 0
+        self.errors: int = 0
 
     def __bool__(self) -> bool:
         return bool(self._observers)

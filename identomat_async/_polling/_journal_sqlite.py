@@ -39,7 +39,7 @@ class SqliteJournal(TableJournal):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         # By whatever name it goes, there is one lock on it.
-        self.path = Path(os.path.realpath(path))
+        self.path: Path = Path(os.path.realpath(path))
         self._lock = FileLock(lock_path(self.path))
         self._thread = JournalThread(self.path)
         self._log = self.path.with_name(self.path.name + "-wal")

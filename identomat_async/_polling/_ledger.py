@@ -64,7 +64,7 @@ class Ledger:
         self.role: Role = "idle"
         self.journal = journal
         self._purger = purger
-        self.scribe = Scribe(
+        self.scribe: Scribe = Scribe(
             journal=journal,
             outbox=outbox,
             hub=engine.learner.hub,

@@ -24,7 +24,7 @@ class Outbox:
     """
 
     def __init__(self, size: int, *, has_room: Callable[[], object]) -> None:
-        self.is_full = False
+        self.is_full: bool = False
         self.unacked: dict[str, Delivery] = {}
         self._in_hand: set[str] = set()
         self._since: dict[str, float] = {}

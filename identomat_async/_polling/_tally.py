@@ -112,10 +112,10 @@ class Tally:
     )
 
     def __init__(self) -> None:
-        self.polls = 0
-        self.confirmations = 0
-        self.deadlines_passed = 0
-        self.handler_errors = 0
+        self.polls: int = 0
+        self.confirmations: int = 0
+        self.deadlines_passed: int = 0
+        self.handler_errors: int = 0
         self.answered_at: float | None = None
         self._begun = math.inf
         # From which second on, and how many of which class.

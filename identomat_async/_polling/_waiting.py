@@ -71,7 +71,7 @@ class Group(Signal):
 
     def __init__(self, missing: int) -> None:
         super().__init__()
-        self.missing = missing
+        self.missing: int = missing
         self.outcomes: dict[str, Outcome] = {}
         self.error: IdentomatError | None = None
 
@@ -94,12 +94,12 @@ class Member:
     def __init__(
         self, entry: "Entry", group: Group, *, until: Until, deadline: float, since: float
     ) -> None:
-        self.entry = entry
+        self.entry: Entry = entry
         self.next: Waiter | None = None
-        self.group = group
-        self.until = until
-        self.deadline = deadline
-        self.since = since
+        self.group: Group = group
+        self.until: Until = until
+        self.deadline: float = deadline
+        self.since: float = since
 
     def give(self, outcome: Outcome) -> None:
         """Hand over what became of the session."""
@@ -130,10 +130,10 @@ class Lone(Signal):
 
     def __init__(self, entry: "Entry", *, until: Until, deadline: float, since: float) -> None:
         super().__init__()
-        self.entry = entry
-        self.until = until
-        self.deadline = deadline
-        self.since = since
+        self.entry: Entry = entry
+        self.until: Until = until
+        self.deadline: float = deadline
+        self.since: float = since
         self.next: Waiter | None = None
         self.place: object = None
         self.came_to: Outcome | IdentomatError | None = None

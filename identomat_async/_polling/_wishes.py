@@ -18,7 +18,7 @@ class Wishes:
     __slots__ = ("_count", "_gaps", "_stretches", "gap", "stretch")
 
     def __init__(self) -> None:
-        self.stretch = 1.0
+        self.stretch: float = 1.0
         self.gap: float | None = None
         self._count = 0
         self._gaps = self._stretches = 0.0

@@ -100,7 +100,7 @@ class Quota:
 
     def __init__(self, capacity: int | None) -> None:
         self._capacity = capacity
-        self.tokens = 0 if capacity is None else capacity
+        self.tokens: int = 0 if capacity is None else capacity
 
     def __repr__(self) -> str:
         return f"<Quota {self.tokens} of {self._capacity}>"

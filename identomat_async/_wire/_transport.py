@@ -82,7 +82,7 @@ class Library:
 
     def __init__(self, name: Engine) -> None:
         self.name = name
-        self.http = _imported(name)
+        self.http: Any = _imported(name)
         self._body = self.derived(_Body, "AsyncByteStream")
 
     def __repr__(self) -> str:

@@ -33,10 +33,10 @@ from identomat_async._polling._source import ResultSource
 
 try:
     from opentelemetry import context, metrics, trace
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as _missing:
     raise ModuleNotFoundError(
-        f"telemetry needs {missing.name}: pip install 'identomat-async[otel]'", name=missing.name
-    ) from missing
+        f"telemetry needs {_missing.name}: pip install 'identomat-async[otel]'", name=_missing.name
+    ) from _missing
 
 __all__ = ["OtelResultPoller", "PollerOptions"]
 

@@ -7,11 +7,11 @@ that a mistake of one is not repeated by the other. Needs the extra ``[sandbox]`
 
 try:
     from identomat_async.sandbox._sandbox import Sandbox, Scripted
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as _missing:
     raise ModuleNotFoundError(
-        f"the sandbox needs {missing.name}: pip install 'identomat-async[sandbox]'",
-        name=missing.name,
-    ) from missing
+        f"the sandbox needs {_missing.name}: pip install 'identomat-async[sandbox]'",
+        name=_missing.name,
+    ) from _missing
 
 from identomat_async.sandbox._faults import ELSEWHERE, FAULTS, Fault, fault_for
 from identomat_async.sandbox._front import Front

@@ -65,11 +65,11 @@ class Front:
             raise ConfigurationError("most is a number, 0 or more, or None")
         self.faults = faults
         self.seed = seed
-        self.kinds = PASSING if kinds is None else faults_named(kinds)
+        self.kinds: tuple[Fault, ...] = PASSING if kinds is None else faults_named(kinds)
         self.most = most
         self.retry_after = retry_after
         self.ssl_context = ssl_context
-        self.log = Log()
+        self.log: Log = Log()
         self._mode = mode or Mode.up()
         self._since = time.monotonic()
         self._listener: Callable[[], None] = _nobody

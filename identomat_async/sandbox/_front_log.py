@@ -43,7 +43,10 @@ class Log:
         self._exchanges: deque[Exchange] = deque(maxlen=_KEPT)
         self._struck: Counter[str] = Counter()
         self._asked: Counter[str] = Counter()
-        self.arrivals = self.connections = self.open = self.peak = 0
+        self.arrivals: int = 0
+        self.connections: int = 0
+        self.open: int = 0
+        self.peak: int = 0
 
     def connected(self) -> int:
         """Note a connection; returns its number."""

@@ -68,7 +68,7 @@ class SandboxServer:
         self._ready = threading.Event()
         self._end: Future[None] = Future()
         self.host = host
-        self.port = port
+        self.port: int = port
 
     @property
     def base_url(self) -> str:

@@ -75,7 +75,7 @@ class Service:
     def __init__(
         self, *, seed: int, life: Life, screening: float, now: Callable[[], float]
     ) -> None:
-        self.now = now
+        self.now: Callable[[], float] = now
         self.life = life
         self._screening = screening
         # Two sources, so that tokens stay the same whatever lives are drawn.

@@ -8,9 +8,11 @@ from pathlib import Path
 import attrs
 import pytest
 
+from benchmarks import imports
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks._origin import document, request_end
 from benchmarks._report import Gate, judge, options, show
+from benchmarks.all import RUNS, rows_of
 from benchmarks.gather import Figures, as_line, failed_as, least_seconds, passes
 from identomat_async import DeadlinePassed, Outcome, PollFailed, SessionResult, Settled
 
@@ -129,3 +131,42 @@ def test_a_table_has_a_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> 
     show([{"name": "ours", "us": 1.23456}, {"name": "theirs", "us": None}], as_json=False)
 
     assert capsys.readouterr().out.splitlines() == ["name       us", "ours    1.235", "theirs"]
+
+
+def test_the_table_of_all_has_a_row_for_each_gate() -> None:
+    lines = [
+        '{"contender": "ours", "seconds": 1}',
+        '{"name": "fast", "figure": 1.23456, "most": 2.0, "least": null, "holds": true}',
+        '{"name": "much", "figure": 3, "most": 9, "least": 4, "holds": false}',
+    ]
+
+    rows = rows_of("some", lines, 1)
+
+    assert [(row["gate"], row["figure"], row["bound"], row[""]) for row in rows] == [
+        ("fast", 1.235, "<= 2", "ok"),
+        ("much", 3.0, "<= 9 and >= 4", "MISSED"),
+    ]
+
+
+@pytest.mark.parametrize(("code", "verdict"), [(0, "ok"), (1, "MISSED")])
+def test_a_run_that_shows_no_gate_is_judged_by_its_end(code: int, verdict: str) -> None:
+    (row,) = rows_of("some", ["hello"], code)
+
+    assert (row["gate"], row[""]) == ("exit code", verdict)
+
+
+def test_a_run_that_fails_where_all_that_it_shows_holds_has_failed() -> None:
+    line = '{"name": "fast", "figure": 1, "most": 2, "least": null, "holds": true}'
+
+    assert [row[""] for row in rows_of("some", [line], 1)] == ["ok", "MISSED"]
+
+
+def test_all_runs_every_other_benchmark() -> None:
+    assert {name for name, *_ in RUNS} == set(BENCHMARKS) - {"all"}
+
+
+def test_imports_is_measured_beyond_httpx() -> None:
+    rounds = [{"identomat_async": 300.0, "httpx": 200.0, "sys": 9.0}] * 3
+
+    assert [(gate.figure, gate.holds) for gate in imports.gates(rounds)] == [(100.0, True)]
+    assert imports.milliseconds("sys") > 0

@@ -103,6 +103,7 @@ def _clean(text: object) -> str:
     # Neither addresses nor where something is defined inside are promised.
     words = text.__name__ if isinstance(text, type) else str(text)
     words = re.sub(rf"\b(?:{_HOMES})(?:\.[a-z_]\w*)*\.(?=\w)", "", words)
+    words = re.sub(r"\*<class '(\w+)'>", r"Unpack[\1]", words)  # before Python 3.12
     words = re.sub(r"frozenset\(\{.*?\}\)", "frozenset(...)", words)
     return re.sub(r"<(?:built-in method |function )?(\w+) [^>]*0x[^>]*>", r"<\1>", words)
 

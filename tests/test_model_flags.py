@@ -1,6 +1,7 @@
 """Flags: what is sent, and what is refused before anything is."""
 
 import enum
+import inspect
 import json
 import pickle
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ def test_there_are_the_27_documented_flags() -> None:
 
 def test_every_flag_is_documented() -> None:
     for name in NAMES:
-        assert f"        {name}: " in (Flags.__doc__ or "")
+        assert f"\n    {name}: " in (inspect.getdoc(Flags) or "")
 
 
 def test_nothing_is_sent_that_was_not_set() -> None:

@@ -86,6 +86,13 @@ def test_without_faults_it_is_the_service_itself() -> None:
     assert [answer.status_code for answer in lost] == [404, 404]
 
 
+def test_a_token_that_is_no_text_is_answered_like_any_other() -> None:
+    with served(Front(), approving("t")) as (_, http):
+        said = b'{"company_key": "k", "session_token": "\\ud800"}'
+        answers = [http.post("result/", content=said).json() for _ in range(2)]
+    assert answers == ["SESSION_NOT_FOUND"] * 2
+
+
 def test_the_log_knows_who_was_asked_for_on_which_connection_and_when() -> None:
     sandbox = approving("t")
     front = Front()

@@ -24,7 +24,7 @@ from anyio.streams.tls import TLSListener
 from identomat_async import IdentomatClient, RetryPolicy, SessionStatus
 from identomat_async._wire._exchange import _LOGGERS
 from identomat_async._wire._line import Carrier, Line, _has_more, _Plug
-from identomat_async._wire._transport import Engine, library
+from identomat_async._wire._transport import Engine, Progress, library
 from identomat_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -617,3 +617,15 @@ async def test_a_client_of_the_library_goes_over_our_lanes_as_well(engine: Engin
 
         assert isinstance(client.source.transport, http.AsyncBaseTransport)
         assert answer.json() == {"result": "approved"}
+
+
+async def test_nobody_reads_the_password_of_a_proxy_in_a_step() -> None:
+    facts: dict[str, Any] = {"stream": object(), "auth": (b"anna", CANARY.encode())}
+    await Progress().follow("socks.setup_socks5_connection.started", facts)
+
+    assert CANARY not in repr(facts)
+    user, password = facts["auth"]
+    assert (user, password) == (b"anna", CANARY.encode())
+    nobody: dict[str, Any] = {"auth": None}
+    await Progress().follow("socks.setup_socks5_connection.started", nobody)
+    assert nobody == {"auth": None}

@@ -82,7 +82,21 @@ async def test_a_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None
             await client.save_media("t", Media.FACE, tmp_path / "no" / "face")
 
 
-@pytest.mark.parametrize("path", [None, 5, b"x", "a\0b"])
+class Bytes:
+    """A path that is bytes."""
+
+    def __fspath__(self) -> bytes:
+        return b"face.jpg"
+
+
+class Number:
+    """A path that is a number."""
+
+    def __fspath__(self) -> int:
+        return 5
+
+
+@pytest.mark.parametrize("path", [None, 5, b"x", "a\0b", "a\ud800b", Bytes(), Number()])
 def test_what_is_no_path_is_refused(path: str) -> None:
     with pytest.raises(ConfigurationError, match="path must be the path of a file"):
         AtomicFile(path)

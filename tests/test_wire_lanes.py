@@ -104,6 +104,20 @@ async def test_a_lane_wears_out_by_answers_and_by_age() -> None:
     assert not lanes.release(lane)
 
 
+async def test_a_lane_that_is_too_old_by_now_is_not_used_again() -> None:
+    street = Street()
+    lanes = Lanes(street.make, limit=1)
+    ages = list[float]()
+    for _ in range(4):
+        lane = await lanes.acquire()
+        ages.append(anyio.current_time() - lane.born)
+        lanes.release(lane)
+        await anyio.sleep(LONGEST_IDLE - 1)
+
+    assert max(ages) < LONGEST_LIFE
+    assert (street.made, street.open, street.peak) == (2, 1, 1)
+
+
 async def test_what_nobody_used_for_a_while_is_closed_bit_by_bit() -> None:
     street = Street()
     lanes = Lanes(street.make, limit=10)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identomat_async._model._json import strict_json
-from identomat_async._wire._documents import check_named, check_session
+from identomat_async._wire._documents import check_named, check_session, may_name_session
 from identomat_async._wire._protocol import BEGIN, DELETE, RESULT, Operation, media_operation
 from identomat_async._wire._replies import (
     Reply,
@@ -228,18 +228,43 @@ def test_a_document_that_names_its_own_session_or_none_passes(named: object) -> 
     check_session({}, "t", RESULT)
 
 
-def test_a_document_that_names_another_session_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("name", "token"),
+    [("session_token", "t"), ("sessionToken", "Anna-Canarx"), ("sessionId", "Anna-Canarx")],
+)
+def test_a_document_that_names_another_session_is_refused(name: str, token: str) -> None:
     with pytest.raises(ResponseDecodeError) as caught:
-        check_session({"session_token": "Anna-Canary"}, "t", RESULT)
+        check_session({name: "Anna-Canary"}, token, RESULT)
 
     assert (caught.value.reason, caught.value.retryable) == ("other-session", True)
     trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     assert "Anna-Canary" not in str([frame.locals for frame in list(trace.stack)[1:]])
 
 
+def test_a_name_that_is_of_another_shape_than_a_token_is_something_else() -> None:
+    check_session({"sessionId": "7f3c2d1e-not-a-token", "sessionToken": 5}, "t", RESULT)
+
+
+@pytest.mark.parametrize("name", ["session_token", "sessionToken", "sessionId"])
+def test_a_body_may_name_a_session_if_a_name_is_in_it(name: str) -> None:
+    assert may_name_session(b'{"%s":1}' % name.encode())
+    assert not may_name_session(b'{"result":"approved","session":1}')
+
+
 @pytest.mark.parametrize("body", [b'["session_token"]', b'{"session_token":{"t":"u"}}'])
 def test_what_names_no_session_is_left_to_who_reads_it(body: bytes) -> None:
     check_named(body, "t", RESULT)
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", " Text/Plain; charset=utf-8", "application/xml", "image/svg+xml"]
+)
+def test_a_text_is_no_medium(content_type: str) -> None:
+    headers = [(b"content-type", content_type.encode()), (b"content-length", b"5")]
+    error = failure(Reply(status=200, headers=headers, body=b"Error"), MEDIA)
+
+    assert isinstance(error, ResponseDecodeError)
+    assert error.reason == "content-type"
 
 
 def test_an_error_code_where_a_medium_is_due_is_an_error_of_the_service() -> None:
@@ -336,6 +361,9 @@ def test_a_token_is_found_in_each_known_form(body: str) -> None:
         "{",
         '"a\\u000a"',
         "ok",
+        "service-unavailable-now",
+        '{"argumentError": "x", "token": "m2x7c1q9w0e8r5t3"}',
+        '{"error": "bad", "token": "m2x7c1q9w0e8r5t3"}',
     ],
 )
 def test_what_is_no_token_is_not_taken_for_one(body: str) -> None:

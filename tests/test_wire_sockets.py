@@ -673,3 +673,47 @@ async def test_a_medium_without_end_is_given_up(tmp_path: Path) -> None:
             await client.save_media("t", Media.FACE_VIDEO, tmp_path / "face.mp4")
 
     assert list(tmp_path.iterdir()) == []
+
+
+# --- what is left over, and what is no medium -----------------------------------------------
+
+
+def filled_up(size: int, status: bytes) -> bytes:
+    """Return an answer of exactly so many bytes."""
+    short = ok(b'{"result":"%s","":""}' % status)
+    padding = size - len(short)
+    for _ in range(3):  # the length of the body is a part of the answer
+        said = ok(b'{"result":"%s","":"%s"}' % (status, b"x" * padding))
+        padding -= len(said) - size
+    return said
+
+
+@pytest.mark.parametrize("size", [8191, 8192, 8193, 65536, 8192 + 65536])
+async def test_what_follows_an_answer_is_seen_wherever_that_ends(size: int) -> None:
+    whole = filled_up(size, b"in_progress")
+    assert len(whole) == size
+    stray = ok(b'{"result":"approved"}')
+    async with saying((whole + stray, keep), (whole, keep)) as server, server.client() as client:
+        for token in ("one", "two", "three"):
+            status = await client.source.look(token, fresh=False)
+            assert status is SessionStatus.IN_PROGRESS
+            await anyio.sleep(0.02)
+
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        pytest.param(b'"' + b"x" * 5_000_000 + b'"', ResponseTooLargeError, id="json"),
+        pytest.param(b"<" + b" " * 5_000_000, ResponseTooLargeError, id="page"),
+    ],
+)
+@pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request"])
+async def test_what_is_no_medium_is_read_no_further_than_json(
+    status: bytes, reply: bytes, expected: type[IdentomatError]
+) -> None:
+    said = ok(reply).replace(b"200 OK", status, 1).replace(b"application/json", b"image/jpeg")
+    async with saying((said, keep)) as server, server.client() as client:
+        with pytest.raises(expected):
+            await client.media("t", Media.FACE)

@@ -1,6 +1,7 @@
 """A journal in tables, wherever these are."""
 
 import sqlite3
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -138,9 +139,7 @@ class MemoryJournal(TableJournal):
             self._connection = sqlite3.connect(
                 ":memory:", isolation_level=None, check_same_thread=False
             )
+            # Also where both are garbage at the same time, and no order is certain.
+            weakref.finalize(self, self._connection.close)
             prepare(self._connection)
         return work(self._connection)
-
-    def __del__(self) -> None:
-        if self._connection is not None:
-            self._connection.close()

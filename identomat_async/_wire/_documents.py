@@ -10,8 +10,14 @@ from identomat_async._model._status import SessionStatus
 from identomat_async._wire._protocol import RESULT, Operation
 from identomat_async._wire._replies import Reply, read, undecodable
 
-# Without it in its bytes a document names no session, unless somebody took pains to hide it.
-NAME_OF_SESSION: Final = b"session_token"
+# Without one of them in its bytes a document names no session, unless somebody took pains to
+# hide it. The first is that of our own question, the others are those of the vendor's pages.
+_NAMES: Final = ("session_token", "sessionToken", "sessionId")
+
+
+def may_name_session(body: bytes) -> bool:
+    """Tell whether a document may have a member that names a session, from its bytes."""
+    return b"session_token" in body or b"sessionToken" in body or b"sessionId" in body
 
 
 def status_in(reply: Reply) -> SessionStatus:
@@ -62,7 +68,12 @@ def check_session(document: Mapping[str, object], token: str, operation: Operati
     Raises:
         ResponseDecodeError: It is another session's.
     """
-    named = document.get("session_token")
-    if isinstance(named, str) and named != token:
-        del document, token, named
+    if any(_is_other(document.get(name), token, name) for name in _NAMES):
+        del document, token
         raise undecodable(operation, "other-session", "the answer names another session")
+
+
+def _is_other(named: object, token: str, name: str) -> bool:
+    # Only the first can be nothing else than a token; what looks like one is taken for one.
+    is_one = isinstance(named, str) and (name == _NAMES[0] or len(named) == len(token))
+    return is_one and named != token

@@ -12,7 +12,7 @@ import anyio.lowlevel
 import attrs
 
 from identomat_async._pause import Pause
-from identomat_async._wire._documents import NAME_OF_SESSION, check_named
+from identomat_async._wire._documents import check_named, may_name_session
 from identomat_async._wire._files import Sink
 from identomat_async._wire._lane_transport import FRESH, PAUSE, PROGRESS, distrust, unwind
 from identomat_async._wire._line import Transport
@@ -122,16 +122,16 @@ async def _read(
         headers = [(name.lower(), value) for name, value in response.headers.raw]
         _check_headers(headers, operation)
         received = time.time()
-        if sink is None:
+        if not operation.is_media:
             body = await _collect(chunks, operation, operation.cap)
             reply = Reply(
                 status=response.status_code, headers=headers, body=body, received=received
             )
         else:
             bare = Reply(status=response.status_code, headers=headers, received=received)
-            reply = await _poured(bare, chunks, operation, secret or b"", sink)
+            reply = await _medium(bare, chunks, operation, secret or b"", sink)
         check(reply, operation, secret=secret)
-        if session is not None and NAME_OF_SESSION in reply.body:
+        if session is not None and may_name_session(reply.body):
             check_named(reply.body, session, operation)
     except (SignatureError, ResponseDecodeError) as error:
         # Whatever changes what is said, or to whom, may do so to the next answer as well.
@@ -145,12 +145,18 @@ async def _read(
     return reply
 
 
-async def _poured(
-    bare: Reply, chunks: AsyncIterator[bytes], operation: Operation, secret: bytes, sink: Sink
+async def _medium(
+    bare: Reply,
+    chunks: AsyncIterator[bytes],
+    operation: Operation,
+    secret: bytes,
+    sink: Sink | None,
 ) -> Reply:
     first = await _first(chunks)
-    if not bare.is_success or is_text(bare) or first[:1] in PAGE_MARKS:
-        return attrs.evolve(bare, body=await _collect(chunks, operation, JSON_CAP, first))
+    is_other = not bare.is_success or is_text(bare) or first[:1] in PAGE_MARKS
+    if is_other or sink is None:
+        cap = JSON_CAP if is_other else operation.cap
+        return attrs.evolve(bare, body=await _collect(chunks, operation, cap, first))
     digest = await _drain(chunks, operation, secret, sink, first)
     return attrs.evolve(bare, digest=digest, head=first[:1])
 

@@ -60,7 +60,7 @@ class AtomicFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+        if not _is_path(path):
             raise ConfigurationError("path must be the path of a file: a text or a Path")
         self.path = Path(path)
         self.failure: OSError | None = None
@@ -159,6 +159,14 @@ class AtomicFile:
                 self._opened.close()
             Path(self._name).unlink(missing_ok=True)
         self._gone.set()
+
+
+def _is_path(path: object) -> bool:
+    try:
+        text = os.fspath(path)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue, reportUnknownVariableType] - callers err
+        return isinstance(text, str) and b"\0" not in os.fsencode(text)
+    except (TypeError, UnicodeError):
+        return False
 
 
 def _make_durable(folder: Path) -> None:

@@ -92,13 +92,17 @@ class Lanes(Generic[C]):
             self._leave()
             raise ClientClosedError("the client is closed")
         try:
-            stale = self._time() - LONGEST_IDLE
+            now = self._time()
+            stale = now - LONGEST_IDLE
             if self._free and self._free[0].used <= stale:
                 # The crowd of a busy hour would be left open, since the last used is taken
                 # first. One at a time, which is as many as anybody has to wait for.
                 await _close(self._free.popleft())
             if self._free and not fresh and self._free[-1].used > stale:
-                return self._free.pop()
+                lane = self._free.pop()
+                if now - lane.born < LONGEST_LIFE:
+                    return lane
+                await _close(lane)
             if self._busy + len(self._free) > self._limit:
                 await _close(self._free.popleft())
             return Lane(self._make(), now=self._time())

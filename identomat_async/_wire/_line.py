@@ -4,7 +4,7 @@
 # says when one of them is gone
 
 import ssl
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Sized
 from contextlib import suppress
 from typing import Any, Final, Never, Protocol
 
@@ -124,7 +124,9 @@ class Line(Carrier):
             left_over, _ = connection._h11_state.trailing_data
         except (AttributeError, TypeError, ValueError):
             return False
-        return bool(connection.is_idle()) and not left_over and not _has_more(self._tls)
+        if left_over or self._plug.received:
+            return False
+        return bool(connection.is_idle()) and not _has_more(self._tls)
 
     def cut(self) -> None:
         """Let the answer that is being read end where it is, however much has arrived of it."""
@@ -145,10 +147,12 @@ class _Plug:
     Attributes:
         has_begun: Whether the answer that is awaited has begun.
         has_hints: Whether something was read before it did.
+        received: What has been received and nobody has read: anyio's on asyncio reads ahead.
     """
 
     def __init__(self, backend: Any) -> None:
         self.has_begun = self.has_hints = False
+        self.received: Sized = ()
         self._backend = backend
         self._stream: Any = None
 
@@ -159,6 +163,8 @@ class _Plug:
         """Connect, and remember the socket below TLS."""
         self.pull()
         self._stream = await self._backend.connect_tcp(*args, **keywords)
+        protocol = getattr(getattr(self._stream, "_stream", None), "_protocol", None)
+        self.received = getattr(protocol, "read_queue", ())
         return _Stream(self._stream, self)
 
     def pull(self) -> None:

@@ -48,6 +48,7 @@ _CACHE_HEADERS = (b"x-cache", b"x-cache-status", b"cf-cache-status", b"cache-sta
 _HINTS = frozenset((b"age", *_CACHE_HEADERS))
 _FRAMES = frozenset((b"content-length", b"transfer-encoding"))
 _KEPT = (b"hit", b"stale", b"updating", b"revalidated")
+_TEXTS = ("json", "html", "xml")
 _TOKEN_MEMBERS = ("session_token", "sessionToken", "sessionId", "token")
 
 
@@ -167,9 +168,9 @@ def content_type_of(reply: Reply) -> str:
 
 
 def is_text(reply: Reply) -> bool:
-    """Tell whether *reply* calls itself JSON or a page, so that it can be no medium."""
-    content_type = content_type_of(reply)
-    return "json" in content_type or "html" in content_type
+    """Tell whether *reply* calls itself JSON, XML or any text, so that it can be no medium."""
+    content_type = content_type_of(reply).lstrip()
+    return content_type.startswith("text/") or any(kind in content_type for kind in _TEXTS)
 
 
 def read(body: bytes, operation: Operation, decode: Callable[[bytes], T]) -> T:
@@ -202,10 +203,13 @@ def decode_token(body: bytes) -> str:
     value = json_or_error(body)
     if isinstance(value, ResponseDecodeError):
         text = body.strip().decode("ascii", errors="replace")
-        value = text if len(text) >= _LEAST_BARE else None  # or "ok" would be one
+        # Or "ok" would be one, and "service-unavailable".
+        is_long = len(text) >= _LEAST_BARE and any(map(str.isdigit, text))
+        value = text if is_long else None
     if isinstance(value, dict):
         members = cast("dict[str, object]", value)
-        value = next((members[name] for name in _TOKEN_MEMBERS if name in members), None)
+        named = (members[name] for name in _TOKEN_MEMBERS if name in members)
+        value = None if members.get("error") or "argumentError" in members else next(named, None)
     if is_token(value) and not _CODE.fullmatch(value):
         return value
     del body, value

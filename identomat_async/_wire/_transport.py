@@ -47,6 +47,15 @@ _HEADERS = (
 )
 
 
+class _Unseen(tuple[bytes, ...]):
+    """What is not to be read in a log."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "(***)"
+
+
 @attrs.define(eq=False)
 class Progress:
     """How far a request has come, for the error of a call that is cut off."""
@@ -59,6 +68,9 @@ class Progress:
             # What came of it: headers, or an error that quotes the answer. The library
             # logs it next, at level DEBUG, with what it finds in here.
             facts.clear()
+        elif facts.get("auth"):
+            # The user and password of a SOCKS proxy, logged as well, and needed after that.
+            facts["auth"] = _Unseen(facts["auth"])
         if step == "connection.connect_tcp.started":
             self.is_sent = False
         elif step == "http11.send_request_headers.started":

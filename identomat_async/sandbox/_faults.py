@@ -264,7 +264,7 @@ def fault_for(
 
 def chance(seed: int, *what: object) -> float:
     """Draw a number from 0 to 1 that depends on nothing but the arguments."""
-    said = "\0".join(map(str, what)).encode()
+    said = "\0".join(map(str, what)).encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(said, key=str(seed).encode(), digest_size=7).digest()) / 2**56
 
 

@@ -20,7 +20,7 @@ import trustme
 from anyio.abc import TaskStatus
 from tenacity import wait_fixed
 
-from identomat_async import IdentomatClient, Media, RateBudget, ResultPoller, RetryPolicy
+from identomat_async import Delivery, IdentomatClient, Media, RateBudget, ResultPoller, RetryPolicy
 from identomat_async.errors import ClientClosedError, ServerError
 
 # A service in a process of its own, whose sockets are not ours: it prints four ports. On the
@@ -239,6 +239,29 @@ class Case:
             finally:
                 self.left = len(poller)
 
+    async def wait_all(self) -> None:
+        poller = ResultPoller(Source(self), rate=None)
+        self.outcomes += (await poller.wait_all(["t", "u"])).values()
+
+    async def run(self) -> None:
+        poller = ResultPoller(Source(self), rate=None)
+        async with anyio.create_task_group() as group:
+
+            async def accept(delivery: Delivery) -> None:
+                self.outcomes.append(delivery.outcome)
+                group.cancel_scope.cancel()
+
+            await group.start(poller.run, accept)
+            await poller.watch("t")
+            poller.nudge("t")
+
+    async def scoped(self) -> None:
+        async with self.client.scoped():
+            await anyio.lowlevel.checkpoint()
+
+    async def call(self) -> None:
+        assert await self.client.call("result/", {"session_token": "t"})
+
     async def fail(self) -> None:
         with pytest.raises(ServerError):
             await self.client.result("failing")
@@ -356,6 +379,7 @@ CASES = [
     *product([Case.result, Case.look], [pytest.param(fresh, 5, "proxied", id="proxied")]),
     *product([Case.begin, Case.result], [pytest.param(rationed, 5, "rationed", id="rationed")]),
     *product([Case.begin, Case.result], [pytest.param(paused, 5, "plain", id="paused")]),
+    *product([Case.call, Case.scoped, Case.wait_all, Case.run], STATES[:2]),
     (Case.fail, pytest.param(fresh, 5, "retried", id="retried")),
 ]
 

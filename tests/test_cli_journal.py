@@ -107,6 +107,20 @@ def test_it_says_the_same_as_json(path):
     assert [each["attempts"] for each in found["unacked"]] == [0, 3]
 
 
+def test_what_is_yet_to_be_deleted_is_not_taken_for_refused(path):
+    async def leave() -> None:
+        journal = SqliteJournal(path)
+        await journal.acquire()
+        await filled(journal)
+        await journal.accepted("id-of-refused", at=time.time())
+        await journal.release()
+
+    anyio.run(leave)
+    assert "not accepted: 1\n" in shown(path)
+    assert "accepted, and the session not yet deleted: 1\n" in shown(path)
+    assert json.loads(shown(path, "--json"))["undeleted"] == 1
+
+
 def test_looking_changes_nothing(path):
     journal = SqliteJournal(path)
 

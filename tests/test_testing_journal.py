@@ -43,6 +43,8 @@ class Faulty(MemoryJournal):
 
     async def acquire(self):
         held = await super().acquire()
+        if self.fault == "held by nobody":
+            return False
         return held or self.fault == "held by all"
 
     async def watched(self, states, *, leave_notes):
@@ -106,6 +108,7 @@ class Faulty(MemoryJournal):
     ("fault", "test"),
     [
         ("held by all", "one_at_a_time_holds_it"),
+        ("held by nobody", "nothing_is_left_of_what_was_discarded"),
         ("forgets", "what_is_watched_is_there_after_a_restart"),
         ("last terms", "watched_twice_is_one_watch_with_the_wider_terms"),
         ("reconciles all", "reconciling_adds_what_is_not_there_and_changes_nothing"),

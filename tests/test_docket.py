@@ -1,5 +1,6 @@
 """The poller on Docket, with a real server."""
 
+import asyncio
 import logging
 import secrets
 import time
@@ -11,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from docket import Worker
+from redis.asyncio import Redis
 from tenacity import wait_fixed
 
 from identomat_async import (
@@ -29,7 +31,8 @@ from identomat_async import (
 from identomat_async._polling._state import PollState
 from identomat_async.contrib.docket import DocketResultPoller
 from identomat_async.contrib.docket._errand import Errand, key_of
-from identomat_async.contrib.docket._link import TASK
+from identomat_async.contrib.docket._link import TASK, Link
+from identomat_async.contrib.docket._rate import SharedRate
 from identomat_async.contrib.docket._server import lacks
 from identomat_async.contrib.docket._shift import task_of, turn
 from tests._docket_server import Server
@@ -137,6 +140,7 @@ async def test_another_process_watches_what_a_worker_delivers(make, source, run_
     async with run_beside(make(), handler), make() as elsewhere:
         await elsewhere.watch("one")
         await handler.has(1)
+        await anyio.sleep(0.3)
         assert await elsewhere.reconcile(["one"]) == 1
         await handler.has(2)
 
@@ -239,6 +243,107 @@ async def test_watching_again_in_the_handler_is_a_watch_of_its_own(make, source,
     assert [each.reference for each in given] == ["first", "second"]
     assert given[0].id != given[1].id
     assert given[1].outcome.result.status.is_approved
+
+
+async def test_who_watches_again_while_it_is_handed_over_is_heard(make, source, run_beside):
+    tokens = [f"session-{number}" for number in range(30)]
+    for token in tokens:
+        source.says(token, "approved")
+    given: dict[str, list[str | None]] = {}
+
+    async def handle(delivery: Delivery) -> None:
+        given.setdefault(delivery.token, []).append(delivery.reference)
+        await anyio.sleep(0.1 + 0.01 * len(given))
+
+    worker = make(rate=None, concurrency=60)
+    async with run_beside(worker, handle), make() as elsewhere:
+        await elsewhere.watch_many(Watch(token, reference="first") for token in tokens)
+
+        async def again(token: str, poller: DocketResultPoller) -> None:
+            while token not in given:
+                await anyio.sleep(0.005)
+            assert await poller.reconcile([token]) == 0
+            await poller.watch(token, reference="second")
+
+        async with anyio.create_task_group() as tasks:
+            for number, token in enumerate(tokens):
+                tasks.start_soon(again, token, worker if number % 2 else elsewhere)
+        with anyio.fail_after(20):
+            while not all(given[token] == ["first", "second"] for token in tokens):
+                await anyio.sleep(0.05)
+
+
+async def test_a_server_that_neither_takes_nor_has_a_session_is_said(make, source, monkeypatch):
+    async def no_states(*_: object) -> list[None]:
+        return [None]
+
+    monkeypatch.setattr(Link, "_states", no_states)
+    monkeypatch.setattr("identomat_async.contrib.docket._link._TRIES", 3)
+    async with make() as poller:
+        await poller.watch("one")
+        with pytest.raises(JournalError, match="neither takes nor has"):
+            await poller.watch("one")
+
+
+async def test_a_handler_that_awaits_something_cancelled_has_raised(make, source, run_beside):
+    source.says("one", "approved")
+    given: list[Delivery] = []
+
+    async def handle(delivery: Delivery) -> None:
+        given.append(delivery)
+        if len(given) == 1:
+            cancelled = asyncio.ensure_future(asyncio.sleep(60))
+            cancelled.cancel()
+            await cancelled
+
+    async with run_beside(make(), handle) as poller:
+        await poller.watch("one")
+        with anyio.fail_after(20):
+            while len(given) < 2:
+                await anyio.sleep(0.02)
+        assert poller.stats().handler_errors == 1
+
+    assert [each.redelivered for each in given] == [False, True]
+    assert given[0].id == given[1].id
+
+
+async def test_an_approval_that_is_reversed_is_told(make, source, caplog, run_beside):
+    source.says("one", "approved", "approved", "rejected")
+    handler = Handler(refusing=1)
+
+    async with run_beside(make(), handler) as poller:
+        await poller.watch("one")
+        _, second = await handler.has(2)
+
+    assert not second.outcome.result.status.is_approved
+    assert "hash-of-one was approved, and is no longer" in caplog.text
+
+
+async def test_what_the_service_calls_a_status_stays_here(make, source, server, run_beside):
+    source.says("one", "Anna Canary")
+
+    async with run_beside(make(), Handler()) as poller:
+        await poller.watch("one")
+        with anyio.fail_after(20):
+            while len(source.looks) < 3:
+                await anyio.sleep(0.02)
+        assert b"Anna Canary" not in server.everything()
+
+
+async def test_a_clock_that_was_set_back_stops_nobody(server, name):
+    rate, held = SharedRate(f"{name}-rate", 10.0), 0
+    hour = 3_600_000_000
+    async with Redis.from_url(server.url) as redis:
+        for _ in range(3):
+            held = (await rate.reserve(redis, f"{name}-nudge", held=None, urgent=False)).at
+        for field in ("polls", "now"):
+            await redis.hincrby(rate.key, field, hour)
+        await redis.hset(rate.key, "urgent", held + hour)
+        kept = await rate.reserve(redis, f"{name}-nudge", held=held + hour, urgent=False)
+        urgent = await rate.reserve(redis, f"{name}-nudge", held=None, urgent=True)
+
+    assert 0 < kept.wait < 1
+    assert urgent.wait < 2
 
 
 async def test_a_plain_function_is_called_in_a_thread(make, source, run_beside):
@@ -414,6 +519,9 @@ async def test_watching_a_session_that_is_being_looked_at_changes_nothing(make, 
             while not source.in_flight:
                 await anyio.sleep(0.01)
         assert await elsewhere.reconcile(["one"]) == 0
+        assert source.in_flight == 1
+        # It may be the last look.
+        await elsewhere.watch("one")
         assert source.in_flight == 0
 
 

@@ -1,6 +1,7 @@
 """The journal's file: durable, private, empty of anything personal, and clear about trouble."""
 
 import logging
+import os
 import socket
 import sqlite3
 import stat
@@ -27,6 +28,7 @@ from identomat_async import (
     SqliteJournal,
     Until,
 )
+from identomat_async._polling import _journal_sql as journal_sql
 from identomat_async._polling._journal_file import file_system_of, journal_error, opened
 from identomat_async._polling._journal_lock import FileLock, _let_go_in_child, is_locked
 from identomat_async._polling._journal_sql import APPLICATION, MIGRATIONS, live
@@ -607,6 +609,8 @@ MOUNTS = """\
 30 27 0:42 / /srv/with\\040space rw - cifs //host/share rw
 31 27 0:43 / /over rw - ext4 /dev/vdb rw
 32 31 0:44 / /over rw - nfs host:/over rw
+33 27 0:45 / /srv/données rw - nfs4 host:/données rw
+34 27 0:46 / /srv/bucket rw - fuse.gcsfuse bucket rw
 """
 
 
@@ -619,11 +623,56 @@ MOUNTS = """\
         ("/srv/shared/local/x", "tmpfs"),
         ("/srv/with space", "cifs"),
         ("/over", "nfs"),
+        ("/srv/données/x", "nfs4"),
+        ("/srv/bucket", "fuse.gcsfuse"),
     ],
 )
 def test_the_file_system_of_a_folder_is_the_nearest_mount(path, kind):
     assert file_system_of(Path(path), MOUNTS) == kind
     assert file_system_of(Path(path), "") == ""
+
+
+def test_a_mount_whose_name_is_no_text_disturbs_nobody(tmp_path):
+    mounts = tmp_path / "mounts"
+    mounts.write_bytes(MOUNTS.encode() + b"35 27 0:47 / /srv/\xff\xfe rw - nfs4 host:/x rw\n")
+    connection = opened(tmp_path / "journal.db", mounts=mounts)
+    connection.close()
+
+
+async def test_what_others_left_is_seen_after_a_failure(path, monkeypatch):
+    journal, other = SqliteJournal(path), SqliteJournal(path)
+    assert await journal.acquire()
+    await wrote(journal, "one")
+    await other.discard("one", leave_notes=True)
+    os.utime(path.with_name("journal.db-wal"), (1.0, 1.0))  # written long ago
+    take, failures = journal_sql.take_notes, [1]
+
+    def failing(connection):
+        if failures.pop() if failures else False:
+            raise JournalError("busy")
+        return take(connection)
+
+    monkeypatch.setattr(journal_sql, "take_notes", failing)
+    with pytest.raises(JournalError):
+        await journal.notes()
+    assert [note.token for note in await journal.notes()] == ["one"]
+    await journal.release()
+    await other.release()
+
+
+async def test_what_was_handed_over_is_cleared_out_while_it_runs(path):
+    journal = SqliteJournal(path)
+    assert await journal.acquire()
+    await wrote(journal, "old", "new")
+    await journal.known([Delivery(id=name, outcome=settled(name)) for name in ("old", "new")], at=1)
+    for name, at in (("old", 1.0), ("new", time.time())):
+        await journal.handed_over({name: f"hash-of-{name}"}, at=at)
+
+    def kept(connection):
+        return connection.execute("SELECT token_hash FROM session").fetchall()
+
+    assert await journal._read(kept) == [("hash-of-new",)]
+    await journal.release()
 
 
 def test_a_network_file_system_is_refused(tmp_path):

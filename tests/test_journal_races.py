@@ -10,6 +10,7 @@ from anyio.abc import TaskGroup
 from tenacity import wait_fixed
 
 from identomat_async import (
+    Delivery,
     JournalError,
     MemoryJournal,
     PollPolicy,
@@ -306,3 +307,113 @@ async def test_of_two_outcomes_that_nobody_has_taken_the_last_is_handed_over(sou
 
     assert taken == ["first", "one"]
     assert await journal.live() == []
+
+
+# What is cut off, or fails, between the journal and the poller
+
+
+class Flaky(MemoryJournal):
+    """A journal of which something fails once."""
+
+    failing = ""
+
+    def _check(self, name: str) -> None:
+        if self.failing == name:
+            self.failing = ""
+            raise JournalError("the disk cannot be read for a moment", reason="io", retryable=True)
+
+    async def live(self, tokens=None):
+        if tokens is None:
+            self._check("live")
+        return await super().live(tokens)
+
+    async def reopen(self, delivery):
+        self._check("reopen")
+        await super().reopen(delivery)
+
+
+async def test_who_cannot_read_what_it_would_take_over_does_not_hold_it(source):
+    journal = Flaky()
+    source.decides("one", "approved", after=30)
+    handler = Handler()
+    first, second = poller_of(source, journal), poller_of(source, journal)
+
+    async with anyio.create_task_group() as tasks:
+        async with running(first, stuck):
+            await tasks.start(second.run, handler)
+            await first.watch("one")
+            await anyio.sleep(5)
+            journal.failing = "live"
+        await anyio.sleep(60)
+        assert second.stats().role == "active"
+        tasks.cancel_scope.cancel()
+
+    assert handler.tokens == ["one"]
+
+
+async def test_a_run_that_cannot_read_its_journal_leaves_it_to_others(source):
+    journal = Flaky()
+    journal.failing = "live"
+    with pytest.raises(JournalError):
+        await poller_of(source, journal).run(stuck)
+    assert await journal.acquire()
+
+
+async def test_a_watch_after_somebody_elses_discard_stands(source, journal):
+    source.says("one", "in_progress")
+    first, second = poller_of(source, journal), poller_of(source, journal)
+
+    async with running(first, stuck), running(second, stuck):
+        await first.watch("one")
+        await anyio.sleep(5)
+        assert await second.discard("one")
+        await first.watch("one")
+        await anyio.sleep(1)
+        seen = len(source.looks)
+        await anyio.sleep(10)
+        assert "one" in first
+
+    assert len(source.looks) - seen >= 5
+
+
+@pytest.mark.parametrize("how", ["watch", "reconcile"])
+async def test_a_call_that_is_cut_off_leaves_nobody_unwatched(source, journal, how):
+    source.decides("one", "approved", after=0)
+    handler = Handler()
+    poller = poller_of(source, journal)
+
+    async with running(poller, handler):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await (poller.watch("one") if how == "watch" else poller.reconcile(["one"]))
+        assert len(await journal.live()) == 1
+        await anyio.sleep(10)
+
+    assert handler.tokens == ["one"]
+
+
+async def test_an_outcome_that_cannot_be_taken_back_is_given(source):
+    journal, given = Flaky(), list[Delivery]()
+    for name in ("first", "one"):
+        source.says(name, "manual_check")
+    gate = anyio.Event()
+
+    async def slow(delivery: Delivery) -> None:
+        given.append(delivery)
+        await gate.wait()
+
+    poller = poller_of(source, journal)
+    async with one_at_a_time(poller, slow):
+        await poller.watch("first")
+        await anyio.sleep(10)
+        await poller.watch("one")
+        await anyio.sleep(10)
+        assert poller.stats().buffered == 1
+        journal.failing = "reopen"
+        with pytest.raises(JournalError):
+            await poller.watch("one", until=Until.DECIDED)
+        gate.set()
+        await anyio.sleep(10)
+
+    assert [each.token for each in given] == ["first", "one"]
+    assert given[1].redelivered

@@ -1,5 +1,6 @@
 """One pass over a journal: state in, state out, and nothing in memory in between."""
 
+import asyncio
 from collections import Counter
 
 import anyio
@@ -232,3 +233,24 @@ async def test_a_pass_that_is_cut_off_keeps_no_place_in_a_budget(source, journal
         await sweep(source, journal, Handler(), rate=ours)
 
     assert (ours.in_flight, source.budget.in_flight) == (0, 1)
+
+
+async def test_a_handler_that_awaits_something_cancelled_ends_no_worker(
+    source, journal, anyio_backend_name
+):
+    for number in range(5):
+        source.decides(f"session-{number}", "approved", after=0)
+    await ResultPoller(source, journal=journal).watch_many(f"session-{n}" for n in range(5))
+    given = []
+
+    async def handle(delivery: Delivery) -> None:
+        given.append(delivery.token)
+        if anyio_backend_name == "asyncio" and delivery.token == "session-0":
+            cancelled = asyncio.ensure_future(asyncio.sleep(60))
+            cancelled.cancel()
+            await cancelled
+
+    accepted = await sweep(source, journal, handle, concurrency=1)
+
+    assert sorted(given) == [f"session-{n}" for n in range(5)]
+    assert accepted == (4 if anyio_backend_name == "asyncio" else 5)

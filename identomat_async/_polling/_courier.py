@@ -1,5 +1,6 @@
 """Takes outcomes to the application's handler, again and again until it accepts them."""
 
+import asyncio
 import heapq
 import inspect
 import itertools
@@ -141,15 +142,10 @@ class Courier:
 
     async def _give(self, delivery: Delivery) -> None:
         try:
-            await called(self._handler, delivery)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the outcome is not lost
-            self._refused(delivery, type(error).__name__)
-        except anyio.get_cancelled_exc_class() as error:
-            if anyio.current_effective_deadline() == -math.inf:
-                raise
-            # Not we are cancelled, but something that the handler awaited.
-            self._refused(delivery, type(error).__name__)
-        else:
+            error = await refusal(self._handler, delivery)
+            if error is not None:
+                self._refused(delivery, error)
+                return
             if self._acceptance is not None:
                 await self._acceptance.accepted(delivery)
             self._outbox.accepted(delivery.id)
@@ -195,6 +191,30 @@ async def called(handler: Handler, delivery: Delivery) -> None:
         (returned,) = await run_sync(lambda: (handler(delivery),))
     if inspect.isawaitable(returned):
         await returned
+
+
+async def refusal(handler: Handler, delivery: Delivery) -> str | None:
+    """Give a delivery to a handler; return the class of what it raised, None if it accepts."""
+    try:
+        await called(handler, delivery)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the outcome is not lost
+        return type(error).__name__
+    except anyio.get_cancelled_exc_class() as error:
+        if _is_cancelled():
+            raise
+        # Not we are cancelled, but something that the handler awaited.
+        return type(error).__name__
+    return None
+
+
+def _is_cancelled() -> bool:
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False  # on trio, whose scopes have said it all
+    return task is not None and task.cancelling() > 0
 
 
 def is_handling(outbox: Outbox) -> bool:

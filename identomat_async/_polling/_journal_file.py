@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sqlite3
 import stat
 from contextlib import suppress
@@ -21,7 +22,9 @@ _NETWORK = frozenset(
         "coda",
         "fuse.ceph",
         "fuse.davfs2",
+        "fuse.gcsfuse",
         "fuse.glusterfs",
+        "fuse.juicefs",
         "fuse.rclone",
         "fuse.s3fs",
         "fuse.sshfs",
@@ -114,7 +117,8 @@ def file_system_of(path: Path, mounts: str) -> str:
     best, found = -1, ""
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
-        point = before.split()[4].encode().decode("unicode_escape")
+        # A blank in a name stands there as \\040.
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), before.split()[4])
         # Of several at the same place the last is on top.
         if path.is_relative_to(point) and len(point) >= best:
             best, found = len(point), after.split()[0]
@@ -124,7 +128,9 @@ def file_system_of(path: Path, mounts: str) -> str:
 def _check_file_system(path: Path, mounts: Path) -> None:
     if not mounts.exists():
         return  # only Linux has this list
-    kind = file_system_of(Path(os.path.realpath(path)).parent, mounts.read_text())
+    # As names of files are read, which may be any bytes.
+    listed = os.fsdecode(mounts.read_bytes())
+    kind = file_system_of(Path(os.path.realpath(path)).parent, listed)
     if kind in _NETWORK:
         raise JournalError(
             f"the journal {path} is on a network file system ({kind}), which does not keep "

@@ -8,7 +8,7 @@ import attrs
 
 from identomat_async._polling._journal_file import journal_error
 from identomat_async._polling._journal_lock import is_locked
-from identomat_async._polling._journal_sql import MIGRATIONS, checked_version
+from identomat_async._polling._journal_sql import KEPT, MIGRATIONS, checked_version
 from identomat_async._polling._journal_sqlite import lock_path
 from identomat_async.errors import JournalError
 
@@ -110,7 +110,7 @@ def _read(connection: sqlite3.Connection, now: float, *, is_held: bool) -> Overv
         "SELECT count(*) FROM session WHERE accepted IS NOT NULL AND handed IS NULL"
     )
     names = list(attrs.fields_dict(Unacked))
-    handed = connection.execute("SELECT count(*) FROM session WHERE handed IS NOT NULL")
+    handed = connection.execute("SELECT count(*) FROM session WHERE handed >= ?", [now - KEPT])
     return Overview(
         is_held=is_held,
         holder=holder,

@@ -23,7 +23,7 @@ from identomat_async.errors import JournalError
 # "IDMT": whose file this is.
 APPLICATION = 0x49444D54
 # For so many seconds it can be seen that a session was handed over.
-_KEPT = 7 * 86400.0
+KEPT = 7 * 86400.0
 # A clock that was set by less moves nobody's deadline.
 _SLACK = 1.0
 _AT_A_TIME = 500
@@ -237,6 +237,7 @@ def handed_over(
     connection.executemany(
         _HANDED_OVER, [(at, token_hash, name) for name, token_hash in deliveries.items()]
     )
+    _prune(connection, at)
 
 
 def refused(connection: sqlite3.Connection, delivery: str, *, attempts: int, error: str) -> None:
@@ -297,7 +298,11 @@ def take_notes(connection: sqlite3.Connection) -> list[Note]:
 def hold(connection: sqlite3.Connection, *, pid: int, at: float) -> None:
     """Write down who holds the journal, and clear out what is long past."""
     connection.execute("INSERT OR REPLACE INTO holder VALUES (1, ?, ?)", [pid, at])
-    connection.execute("DELETE FROM session WHERE handed IS NOT NULL AND handed < ?", [at - _KEPT])
+    _prune(connection, at)
+
+
+def _prune(connection: sqlite3.Connection, at: float) -> None:
+    connection.execute("DELETE FROM session WHERE handed IS NOT NULL AND handed < ?", [at - KEPT])
 
 
 def _one(connection: sqlite3.Connection, statement: str) -> Any:

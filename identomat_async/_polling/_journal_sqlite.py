@@ -79,8 +79,9 @@ class SqliteJournal(TableJournal):
         written = self._written()
         if written is not None and written == self._looked_at:
             return ()
-        self._looked_at = written
-        return await super().notes()
+        notes = await super().notes()
+        self._looked_at = written  # only now: if it failed there is still something to see
+        return notes
 
     def _written(self) -> tuple[int, int] | None:
         # What everybody writes goes there first. Asked ten times a second, and the thread

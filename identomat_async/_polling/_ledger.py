@@ -2,9 +2,9 @@
 
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import islice
 
 import anyio
@@ -13,12 +13,12 @@ from anyio.lowlevel import checkpoint
 
 from identomat_async._polling._desk import Desk
 from identomat_async._polling._engine import Engine
-from identomat_async._polling._entry import Entry
 from identomat_async._polling._hub import known
 from identomat_async._polling._journal import Journal, JournalEntry
 from identomat_async._polling._many import check_writable
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Delivery, Outcome, Watch, ends
+from identomat_async._polling._parking import Parking
 from identomat_async._polling._purge import Purger, without_accepted
 from identomat_async._polling._redelivery import (
     is_reversed,
@@ -29,7 +29,6 @@ from identomat_async._polling._redelivery import (
 from identomat_async._polling._scribe import Scribe
 from identomat_async._polling._state import PollState
 from identomat_async._polling._tasks import task_group
-from identomat_async._polling._waits import SELDOM
 from identomat_async.errors import JournalError
 from identomat_async.events import ResultReversed, Role, RoleChanged
 
@@ -83,8 +82,7 @@ class Ledger:
         self._next: set[str] = set()
         # The deliveries that are known here.
         self._ours: set[str] = set()
-        # Sessions that somebody here waits for and another process polls.
-        self._parked: set[str] = set()
+        self._parking = Parking(engine)
         # Those of whom is asked next whether they have ended, and when that is worth it.
         self._round: Iterator[str] = iter(())
         self._many = _BATCH
@@ -119,7 +117,8 @@ class Ledger:
         """Watch those that the journal does not have; return how many these are."""
         states = self._states(watches)
         is_active = self.role == "active"
-        added = await self.journal.reconcile(states, leave_notes=not is_active)
+        with self._looking_again(states):
+            added = await self.journal.reconcile(states, leave_notes=not is_active)
         new = [state for state, is_added in zip(states, added, strict=True) if is_added]
         if is_active:
             await self._admit(new)
@@ -144,7 +143,7 @@ class Ledger:
         if self.role != "stand_by":
             return frozenset()
         left = await self.journal.watching(tokens)
-        self._parked |= left
+        self._parking.tokens |= left
         return left
 
     # What the poller tells
@@ -188,9 +187,7 @@ class Ledger:
         Raises:
             JournalError: The journal cannot be used.
         """
-        if await self.journal.acquire():
-            await self._take_over()
-        else:
+        if not await self._took_over():
             self._be("stand_by")
 
     async def run(self) -> None:
@@ -212,7 +209,7 @@ class Ledger:
         self._desk.clear()
         self._outbox.clear()
         self.scribe.clear()
-        for kept in (self._again, self._next, self._ours, self._parked, self._passed_on):
+        for kept in (self._again, self._next, self._ours, self._parking.tokens, self._passed_on):
             kept.clear()
         with anyio.CancelScope(shield=True):
             await self.journal.release()
@@ -220,17 +217,26 @@ class Ledger:
     async def _keep_up(self) -> None:
         if self.role != "stand_by":
             await self._catch_up()
-        elif await self.journal.acquire():
-            await self._take_over()
-        else:
+        elif not await self._took_over():
             await self._stand_by()
 
-    async def _take_over(self) -> None:
-        entries = await self.journal.live()
-        entries = without_accepted(entries, self._purger)
+    async def _took_over(self) -> bool:
+        if not await self.journal.acquire():
+            return False
+        try:
+            entries = await self.journal.live()
+        except BaseException:
+            # Or nobody could hold it, and nobody would poll.
+            with anyio.CancelScope(shield=True):
+                await self.journal.release()
+            raise
+        await self._take_over(without_accepted(entries, self._purger))
+        return True
+
+    async def _take_over(self, entries: Sequence[JournalEntry]) -> None:
         self._passed_on.clear()
         self._be("active")
-        self._unpark(self._parked)
+        self._parking.unpark(self._parking.tokens)
         rate = self._engine.gates.rate
         at_rate = 0.0 if rate is None else len(entries) / rate
         self._desk.expect(len(entries))
@@ -241,12 +247,13 @@ class Ledger:
 
     async def _catch_up(self) -> None:
         for note in await self.journal.notes():
+            if note.kind == "nudge":
+                self._desk.nudge(note.token)
+                continue
             if note.kind == "discard":
                 self._forget(note.token)
-            elif note.kind == "nudge":
-                self._desk.nudge(note.token)
-            else:
-                self._next.add(note.token)
+            # Here it may have been watched again since: the journal knows.
+            self._next.add(note.token)
         if self._next:
             following, self._next = list(self._next), set[str]()
             try:
@@ -291,35 +298,16 @@ class Ledger:
         live, some = self._engine.roster.live, list(islice(self._round, _BATCH))
         if not some:
             # A few at a time: there may be very many, and this comes ten times a second.
-            self._parked &= live.keys()
+            self._parking.tokens &= live.keys()
             self._round = iter([*self._passed_on, *live])
             some = list(islice(self._round, _BATCH))
         if some:
             left = await self.journal.watching(some)
             ended = set(some) - left
             self._passed_on -= ended
-            self._unpark(self._parked & ended)
+            self._parking.unpark(self._parking.tokens & ended)
             for token in left & live.keys():
-                self._park(live[token])
-
-    def _park(self, entry: Entry) -> None:
-        # Looked at only when time is up for somebody: another process polls it.
-        self._parked.add(entry.state.token)
-        now = self._engine.now()
-        if entry.due > now:
-            due = min(entry.first_end(now), now + SELDOM)
-            if not (entry.due == due or now + SELDOM / 2 < entry.due < due):
-                self._engine.roster.put(entry, due)
-
-    def _unpark(self, tokens: set[str]) -> None:
-        now, roster = self._engine.now(), self._engine.roster
-        for token in tokens:
-            entry = roster.live.get(token)
-            if entry is not None:
-                entry.state = attrs.evolve(entry.state, fresh=True)
-                roster.put(entry, now)
-        self._parked = self._parked - tokens
-        self._engine.wake()
+                self._parking.park(live[token])
 
     async def _after_outcome(self, state: PollState) -> PollState | None:
         # An outcome that nobody has taken is still the outcome of the one watch; unless
@@ -330,8 +318,9 @@ class Ledger:
         status, reference = held.outcome.status, held.outcome.reference
         if status is None or not ends(status, state.until):
             self._outbox.withdraw(state.token)
-            await self.journal.reopen(held.id)
             self._ours.discard(held.id)
+            with self._looking_again([state]):
+                await self.journal.reopen(held.id)
             return state if state.reference else attrs.evolve(state, reference=reference)
         if state.reference is not None:
             await self.journal.refer(held.id, state.reference)
@@ -341,8 +330,18 @@ class Ledger:
 
     async def _write_and_admit(self, states: Sequence[PollState]) -> None:
         if states:
-            await self.journal.watched(states, leave_notes=False)
+            with self._looking_again(states):
+                await self.journal.watched(states, leave_notes=False)
             await self._admit(states)
+
+    @contextmanager
+    def _looking_again(self, states: Iterable[PollState]) -> Generator[None]:
+        # Whoever is cut off while it is written down does not know whether it was.
+        try:
+            yield
+        except BaseException:
+            self._next.update(state.token for state in states)
+            raise
 
     async def _admit(self, states: Sequence[PollState]) -> None:
         if self.role != "active":

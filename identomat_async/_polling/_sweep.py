@@ -11,7 +11,7 @@ import attrs
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Clock
 from identomat_async._polling._asking import asked
-from identomat_async._polling._courier import Handler, called
+from identomat_async._polling._courier import Handler, refusal
 from identomat_async._polling._gates import Gates
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._journal import Journal, JournalEntry
@@ -202,10 +202,7 @@ class _Broom:
         (stands,) = await self.journal.known([delivery], at=self.clock.now())
         if not stands:
             return
-        try:
-            await called(self.handler, delivery)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the outcome is not lost
-            name = type(error).__name__
+        if (name := await refusal(self.handler, delivery)) is not None:
             _logger.warning("the delivery handler raised %s for delivery %s", name, delivery.id)
             await self.journal.refused(delivery.id, attempts=delivery.attempt, error=name)
             return

@@ -85,7 +85,11 @@ class Errand:
     def to_json(self) -> str:
         """Return it as JSON text, without anything of the person."""
         members = attrs.asdict(self.entry, recurse=False)
-        members["state"] = self.entry.state.to_json()
+        state = self.entry.state
+        if state.status is not None and not state.status.is_known:
+            # It is text from outside, and may be a name.
+            state = attrs.evolve(state, status=None)
+        members["state"] = state.to_json()
         del members["due"]
         seen = self.may_have_been_seen
         return json.dumps({"entry": members, "place": self.place, "seen": seen})

@@ -22,7 +22,10 @@ TASK: Final = "identomat_poll"
 # How often to see whether a look is over, and for how long a nudge is news.
 _GLANCE = 0.05
 _NEWS = 60
+_AWAITED = (ExecutionState.SCHEDULED.value.encode(), ExecutionState.QUEUED.value.encode())
 _RUNNING = ExecutionState.RUNNING.value.encode()
+# So often it is tried to add what is neither there nor taken.
+_TRIES = 200
 _logger = logging.getLogger("identomat_async")
 _ENDED = (b"completed", b"failed", b"cancelled", None)
 
@@ -47,21 +50,22 @@ class Link:
         """What the keys of nudges begin with."""
         return self.docket.key("identomat-nudge")
 
-    async def add(self, errands: Sequence[tuple[Errand, float]]) -> int:
+    async def add(self, errands: Sequence[tuple[Errand, float]], *, anew: bool = True) -> int:
         """
         Have sessions looked at, each after so many seconds; return how many were added.
 
-        One that is there already stays as it is. But where a look is under way it may be
-        the last one: so that is waited for.
+        One that is there already stays as it is. But a look that is under way may be the last
+        one: so *anew* that is waited for, and without it counts as being there.
         """
-        added = 0
-        while errands:
+        added = tries = 0
+        left: list[tuple[Errand, float]] = list(errands)
+        while left:
             now = datetime.now(UTC)
             calls = [
                 self.docket.call(
                     TASK, now + timedelta(seconds=delay), key_of(errand.entry.state.token)
                 )(errand.to_json())
-                for errand, delay in errands
+                for errand, delay in left
             ]
             with told():
                 executions = await self.docket.add_many(calls)
@@ -70,19 +74,22 @@ class Link:
             added += sum(each.disposition is Disposition.SCHEDULED for each in executions)
             there = [
                 errand
-                for errand, each in zip(errands, executions, strict=True)
+                for errand, each in zip(left, executions, strict=True)
                 if each.disposition is Disposition.ALREADY_SCHEDULED
             ]
-            errands = await self._looked_at(there)
-            if errands:
+            if not (anew and there):
+                break
+            states = await self._states([key_of(each.entry.state.token) for each, _ in there])
+            tries = 0 if _RUNNING in states else tries + 1
+            if tries > _TRIES:
+                raise JournalError("the server neither takes nor has all that is to be watched")
+            # Where it is over by now it was the last one, as likely as not.
+            left = [
+                errand for errand, state in zip(there, states, strict=True) if state not in _AWAITED
+            ]
+            if left:
                 await anyio.sleep(_GLANCE)
         return added
-
-    async def _looked_at(
-        self, errands: Sequence[tuple[Errand, float]]
-    ) -> Sequence[tuple[Errand, float]]:
-        states = await self._states([key_of(each.entry.state.token) for each, _ in errands])
-        return [errand for errand, state in zip(errands, states, strict=True) if state == _RUNNING]
 
     async def _states(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         with told():

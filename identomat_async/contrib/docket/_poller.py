@@ -31,11 +31,13 @@ from identomat_async.contrib.docket._errand import Errand
 from identomat_async.contrib.docket._link import Link
 from identomat_async.contrib.docket._rate import SharedRate
 from identomat_async.contrib.docket._relay import Relay
-from identomat_async.contrib.docket._rounds import LEAD, Rounds, Then
+from identomat_async.contrib.docket._rounds import LEAD, Rounds, Then, is_handled_here
 from identomat_async.contrib.docket._server import check_pool
 from identomat_async.contrib.docket._shift import Shift, engine_lease, task_of
 from identomat_async.errors import ConfigurationError
 
+# For how long the server knows that a run has ended.
+_REMEMBERED = timedelta(minutes=5)
 # So many are handed to the server in one go.
 _BATCH = 1000
 
@@ -102,8 +104,9 @@ class DocketResultPoller:
             seconds(lease, name="lease"), source.timeout + LEAD + self._handler_timeout
         )
         check_pool(url, self._concurrency)
-        # Results, errors included, are not kept: that is what the zero says.
-        self._docket = Docket(name=name, url=url, execution_ttl=timedelta(0))
+        # What an ended run leaves is the number of the next: without it a watch that begins at
+        # that moment has the same, and the old run's last word removes it.
+        self._docket = Docket(name=name, url=url, execution_ttl=_REMEMBERED)
         self._docket.register(task_of(lambda: self._shift))
         self._link = Link(self._docket)
         self._clock: Clock | None = None
@@ -157,9 +160,11 @@ class DocketResultPoller:
         """
         Watch a session; its outcome comes to the handler of a worker, whichever that is.
 
-        The watch is on the server when this returns. One that is watched already stays as it
-        is. While a look at it is under way, which may be the last, this waits for the end
-        of that.
+        The watch is on the server when this returns; inside the handler that has been given
+        this session, when that does. One that is watched already stays as it is, and so does
+        one whose outcome the handler has refused until now: watch again inside the handler.
+        While a look or a delivery is under way, which may be the last, this waits for the
+        end of that.
 
         Args:
             token: What `begin` returned.
@@ -176,7 +181,7 @@ class DocketResultPoller:
         watch = Watch(
             token, reference=reference, deadline=deadline, until=until, review=review, begun=begun
         )
-        await self._watch([watch])
+        await self._watch([watch], anew=True)
 
     @refusing
     async def watch_many(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> None:
@@ -190,14 +195,15 @@ class DocketResultPoller:
             ConfigurationError: One cannot work; thousands before it may be watched.
             JournalError: The server did not take them all.
         """
-        await self._watch_each(watches)
+        await self._watch_each(watches, anew=True)
 
     @refusing
     async def reconcile(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> int:
         """
         Watch those of the sessions that the application calls open that are not watched.
 
-        Call it after the server has lost what it knew, and at every start if you like.
+        Call it after the server has lost what it knew, and at every start if you like. What
+        is being looked at or delivered counts as watched.
 
         Args:
             watches: Tokens or `Watch` values, from an iterable or async iterable.
@@ -209,7 +215,7 @@ class DocketResultPoller:
             ConfigurationError: One cannot work; thousands before it may be watched.
             JournalError: The server did not take them all.
         """
-        return await self._watch_each(watches)
+        return await self._watch_each(watches, anew=False)
 
     @refusing
     async def discard(self, token: str) -> bool:
@@ -255,7 +261,8 @@ class DocketResultPoller:
         A delivery is accepted when the function returns. If it raises, or takes longer than
         *handler_timeout*, the delivery comes again after 1 s, doubling to 5 min, with the
         same id, on whichever machine. When this is cancelled or drained it finishes what it
-        has in hand, and takes nothing new.
+        has in hand, and takes nothing new. A plain function cannot be interrupted: it has the
+        session in hand until it returns, and what it returns from is accepted.
 
         Args:
             on_delivery: Takes a `Delivery`: an async function, or a plain one, which is
@@ -334,7 +341,9 @@ class DocketResultPoller:
             raise ConfigurationError("enter this DocketResultPoller first: async with poller")
         return self._clock
 
-    async def _watch_each(self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch]) -> int:
+    async def _watch_each(
+        self, watches: Iterable[str | Watch] | AsyncIterable[str | Watch], *, anew: bool
+    ) -> int:
         self._check()
         checked_many(watches, of="tokens and watches")
         added, batch = 0, list[str | Watch]()
@@ -342,11 +351,11 @@ class DocketResultPoller:
             async for watch in each:
                 batch.append(watch)
                 if len(batch) == _BATCH:
-                    added += await self._watch(batch)
+                    added += await self._watch(batch, anew=anew)
                     batch.clear()
-        return added + await self._watch(batch)
+        return added + await self._watch(batch, anew=anew)
 
-    async def _watch(self, watches: Sequence[str | Watch]) -> int:
+    async def _watch(self, watches: Sequence[str | Watch], *, anew: bool) -> int:
         now = self._check().now()
         begun = {state.token: state for state in (self._terms.state_of(w, now) for w in watches)}
         errands: list[Then] = []
@@ -355,13 +364,14 @@ class DocketResultPoller:
             gap = first_gap(self._policy.wait, NO_LOAD, age=now - state.begun, share=share)
             then = Errand.begin(state), min(gap, max(0.0, state.deadline - now))
             again = {} if self._shift is None else self._shift.rounds.again
-            if state.token in again:
-                # Out of the handler that has it in hand, or beside it: when that has
-                # returned, this is what goes on.
+            if state.token in again and is_handled_here(state.token):
+                # When the handler has returned, this is what goes on; and if it raises, it
+                # will be called again, and watch again.
                 again[state.token] = then
             else:
                 errands.append(then)
-        return await self._link.add(errands) + len(begun) - len(errands)
+        added = await self._link.add(errands, anew=anew)
+        return added + len(begun) - len(errands)
 
     def _shift_with(self, handler: Handler, server: Redis) -> Shift:
         rounds = Rounds(

@@ -12,6 +12,8 @@ _PACE = 0.9
 _URGENT = 0.1
 _SECOND = 1_000_000
 
+# A clock that is set back takes the places along that were given out by it; what is held from
+# before then lies beyond all places, and is given up.
 _RESERVE = """
 local gap, held, urgent = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
 local share, late = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -21,13 +23,22 @@ local nudged = redis.call('DEL', KEYS[2])
 if gap == 0 then
     return {now, now, nudged}
 end
-if held > 0 and now <= held + late then
+local kept = redis.call('HMGET', KEYS[1], 'polls', 'urgent', 'now')
+local polls, urgents = tonumber(kept[1] or 0), tonumber(kept[2] or 0)
+local back = tonumber(kept[3] or 0) - now
+if back > late then
+    polls, urgents = polls - back, urgents - back
+    redis.call('HSET', KEYS[1], 'polls', string.format('%.0f', polls))
+    redis.call('HSET', KEYS[1], 'urgent', string.format('%.0f', urgents))
+end
+redis.call('HSET', KEYS[1], 'now', string.format('%.0f', now))
+if held > 0 and now <= held + late and held <= math.max(polls, urgents) then
     return {held, now, nudged}
 end
 local queue, step = 'polls', gap / (1 - share)
-local place = math.max(now, tonumber(redis.call('HGET', KEYS[1], 'polls') or 0))
+local place = math.max(now, polls)
 if urgent then
-    local other = math.max(now, tonumber(redis.call('HGET', KEYS[1], 'urgent') or 0))
+    local other = math.max(now, urgents)
     if other <= place then
         queue, step, place = 'urgent', gap / share, other
     end

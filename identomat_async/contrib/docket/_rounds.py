@@ -1,6 +1,7 @@
 """What a worker does with a session whose turn it is: one look, and what follows from it."""
 
 import logging
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 import anyio
@@ -10,14 +11,14 @@ from redis.asyncio import Redis
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Clock
 from identomat_async._polling._asking import asked
-from identomat_async._polling._courier import Handler, called
+from identomat_async._polling._courier import Handler, refusal
 from identomat_async._polling._gates import Gates
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._learner import is_outage
 from identomat_async._polling._outage import Outage
 from identomat_async._polling._outcomes import DeadlinePassed, Delivery, Outcome
 from identomat_async._polling._policy import Pending, PollPolicy
-from identomat_async._polling._redelivery import outcome_without_document, read_again
+from identomat_async._polling._redelivery import is_reversed, outcome_without_document, read_again
 from identomat_async._polling._source import ResultSource
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import Answer, nudged, poll_step
@@ -34,6 +35,9 @@ _FIRST_AGAIN, _LAST_AGAIN = 1.0, 300.0
 _LONGEST_REST = 30.0
 
 Then = tuple[Errand, float]
+
+# The sessions whose handler the running code is a part of, in worker threads too.
+_handling: ContextVar[tuple[str, ...]] = ContextVar("handling", default=())
 
 _logger = logging.getLogger("identomat_async")
 
@@ -173,14 +177,17 @@ class Rounds:
     async def _deliver(self, errand: Errand, outcome: Outcome) -> Then | None:
         delivery, token = errand.delivery_of(outcome), outcome.token
         self.again[token] = None
+        if errand.entry.delivery is not None and is_reversed(errand.entry, outcome):
+            name = self.source.token_hash(token)
+            _logger.warning("session %s was approved, and is no longer", name)
+        handling = _handling.set((*_handling.get(), token))
+        error: str | None = TimeoutError.__name__
         try:
-            with anyio.fail_after(self.handler_timeout):
-                await called(self.handler, delivery)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the outcome is not lost
-            return self._refused(errand, delivery, type(error).__name__)
-        else:
-            return self.again[token]
+            with anyio.move_on_after(self.handler_timeout):
+                error = await refusal(self.handler, delivery)
+            return self.again[token] if error is None else self._refused(errand, delivery, error)
         finally:
+            _handling.reset(handling)
             del self.again[token]
 
     def _refused(self, errand: Errand, delivery: Delivery, error: str) -> Then:
@@ -188,3 +195,8 @@ class Rounds:
         _logger.warning("the delivery handler raised %s for delivery %s", error, delivery.id)
         again = min(_FIRST_AGAIN * 2 ** (delivery.attempt - 1), _LAST_AGAIN)
         return errand.refused(delivery, error), again
+
+
+def is_handled_here(token: str) -> bool:
+    """Tell whether this is called from the handler that has been given this session."""
+    return token in _handling.get()

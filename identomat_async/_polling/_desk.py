@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import attrs
@@ -134,15 +134,15 @@ class Desk:
 
     def _enter(self, made: Sequence[Entry], now: float) -> list[Entry]:
         self._roster.schedule(made, begun=now)
-        self._begun(entry.state.token for entry in made)
+        self._begun(made)
         return []
 
-    def _begun(self, tokens: Iterable[str]) -> None:
+    def _begun(self, entries: Sequence[Entry]) -> None:
+        self.watching += len(entries)
         hub = self._engine.learner.hub
-        for token in tokens:
-            self.watching += 1
-            if hub:
-                hub.tell(WatchBegun(token_hash=self._hash(token)))
+        if hub:
+            for entry in entries:
+                hub.tell(WatchBegun(token_hash=self._hash(entry.state.token)))
 
     def _watch(self, state: PollState) -> None:
         entry, later = self._roster.live.get(state.token), self._after_outcome(state)
@@ -152,8 +152,9 @@ class Desk:
             age = later.watched - later.begun
             due = self._first_look(age, later.watched, later.deadline)
             later = attrs.evolve(later, fresh=due >= later.deadline)
-            self._roster.add(Entry(later, delivers=True), due)
-            self._begun([state.token])
+            entry = Entry(later, delivers=True)
+            self._roster.add(entry, due)
+            self._begun([entry])
 
     def admit(self, state: PollState, *, within: float | None = None) -> None:
         """
@@ -170,7 +171,7 @@ class Desk:
             due = self._first_look(max(0.0, now - state.begun), now, state.ends_at)
             entry = Entry(state, delivers=True)
             self._roster.add(entry, due)
-            self._begun([state.token])
+            self._begun([entry])
         if within is not None:
             self._sooner(entry, now + within * self._engine.learner.policy.random())
         self._engine.wake()
@@ -266,7 +267,7 @@ class Desk:
             review = max(entry.state.review, review)
         else:
             entry.delivers = True
-            self._begun([state.token])
+            self._begun([entry])
             # Those who wait for it may have longer.
             self._sooner(entry, max(state.deadline, state.watched))
             self._engine.wake()

@@ -3,7 +3,8 @@ Verify people in a web app, and write each verdict into your own table exactly o
 
 IDENTOMAT_COMPANY_KEY names the account, DATABASE the file of the table and JOURNAL that of the
 poller; then
-`uvicorn examples.fastapi_app:app`, and its page begins a check.
+`uvicorn --timeout-graceful-shutdown 3 examples.fastapi_app:app`, and its page begins a check.
+Without that option it would not end while somebody is looking at a page that is told of a verdict.
 """
 
 import os
@@ -32,8 +33,11 @@ HEAD = '<!doctype html><html lang="en"><link rel="icon" href="data:,">'
 START = f"""{HEAD}<title>Shop</title>
 <form method="post" action="/checks/7"><button>Verify me</button></form>"""
 PAGE = f"""{HEAD}<title>Your identity check</title><p role="status">One moment.</p><script>
-new EventSource(location.pathname + "/events").onmessage = (event) =>
-    document.querySelector("p").textContent = event.data</script>"""
+const told = new EventSource(location.pathname + "/events");
+told.onmessage = (event) => {{
+    document.querySelector("p").textContent = event.data;
+    if (!["IN_PROGRESS", "MANUAL_CHECK"].includes(event.data)) told.close();
+}}</script>"""
 
 
 def ask(statement: str, *values: object) -> list[tuple[str, ...]]:

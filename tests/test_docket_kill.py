@@ -154,7 +154,8 @@ def test_redeploys_and_crashes_lose_no_session_and_resume_within_the_lease(stage
 
 def test_a_worker_that_dies_with_sessions_in_hand_is_stood_in_for(stage):
     tokens = decided_in([3600.0] * 1000)
-    interval, options = 10.0, {"interval": 10.0, "latency": 1.2}
+    # Two of them can carry what three do, with room to spare.
+    interval, options = 10.0, {"interval": 10.0, "latency": 1.5, "concurrency": 100}
 
     with ExitStack() as workers:
         processes = [workers.enter_context(stage.worker(**options)) for _ in range(3)]
@@ -163,7 +164,8 @@ def test_a_worker_that_dies_with_sessions_in_hand_is_stood_in_for(stage):
         first = time.time()
         time.sleep(30)
         victim = processes[0]
-        stage.until(lambda: len(stage.in_hand(victim.pid)) >= 30)
+        # Some are done before it is dead.
+        stage.until(lambda: len(stage.in_hand(victim.pid)) >= 36)
         victim.kill()
         victim.wait()
         killed_at, in_hand = time.time(), stage.in_hand(victim.pid)
@@ -181,7 +183,7 @@ def test_a_worker_that_dies_with_sessions_in_hand_is_stood_in_for(stage):
     assert len(untouched) >= 3000
     assert min(untouched) >= 0.9 * interval
     assert max(untouched) <= 1.5 * interval
-    doubles = [gap for token in in_hand for gap in gaps[token] if gap < 1.2]
+    doubles = [gap for token in in_hand for gap in gaps[token] if gap < 1.5]
     assert doubles == []
 
 

@@ -225,3 +225,12 @@ def test_a_screening_person_shows_nothing() -> None:
 
     assert person.name == CANARY
     assert repr(person) == "ScreeningPerson()"
+
+
+def test_only_what_was_answered_counts_as_an_answer() -> None:
+    questions = [{"key": "one", "answer": "yes"}, {"key": "two", "answer": None}, {"key": "three"}]
+    document = {"result": "approved", "questionnaires": [{"key": "q", "questions": questions}]}
+    result = SessionResult.from_json(json.dumps(document).encode())
+
+    assert [len(each.questions) for each in result.questionnaires] == [3]
+    assert result.redacted()["answers"] == 1

@@ -167,3 +167,12 @@ def test_what_is_alive_of_the_library_is_looked_at() -> None:
 def test_a_secret_that_is_found_by_chance_is_refused() -> None:
     with pytest.raises(ValueError, match="less than four"):
         LeakGuard(["abc"])
+
+
+@pytest.mark.parametrize("secret", ["Zxqw", "Zxqwv", "Zxqwvu"])
+def test_a_short_secret_is_not_found_where_it_is_not(secret: str) -> None:
+    with LeakGuard() as guard:
+        guard.plant(secret)
+        guard.check("nothing of it in a text that is long enough for a chance")
+        with pytest.raises(AssertionError):
+            guard.check(f"but {secret} here")

@@ -144,7 +144,11 @@ class SessionResult:
             "face_images": self.face_images,
             "general_documents": len(self.general_documents),
             "questionnaires": len(self.questionnaires),
-            "answers": sum(len(each.questions) for each in self.questionnaires),
+            "answers": sum(
+                answer.answer is not None
+                for each in self.questionnaires
+                for answer in each.questions
+            ),
             "screening_matches": len(self.screening_matches),
             "signed": self.signature is not None,
             "unreadable": list(self.unreadable),

@@ -12,6 +12,8 @@ from typing import Self, cast
 
 _PACKAGE = "identomat_async"
 # They play the service and the test, who know everything.
+# A shorter piece of base64 stands in many a text by chance.
+_LEAST_CODE = 6
 _KNOWING = (f"{_PACKAGE}.sandbox", f"{_PACKAGE}.testing")
 
 
@@ -162,5 +164,6 @@ def _spellings(secret: str) -> Iterator[str]:
     yield raw.hex().upper()
     for before in range(3):
         # Where it begins in a longer text decides how base64 spells it.
-        code = base64.b64encode(bytes(before) + raw).decode()
-        yield code[4 if before else 0 : -4]
+        code = base64.b64encode(bytes(before) + raw).decode()[4 if before else 0 : -4]
+        if len(code) >= _LEAST_CODE:
+            yield code

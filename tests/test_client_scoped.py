@@ -1,7 +1,6 @@
 """A session that is deleted when its block is left."""
 
 import asyncio
-from typing import Any
 
 import anyio
 import pytest
@@ -14,10 +13,7 @@ from identomat_async.errors import (
     SessionNotFoundError,
 )
 from identomat_async.sandbox import Sandbox, Script
-
-
-def client_of(sandbox: Sandbox, **keywords: Any) -> IdentomatClient:
-    return IdentomatClient("k", base_url=sandbox.base_url, transport=sandbox.transport, **keywords)
+from tests.test_client import client_of
 
 
 async def is_there(client: IdentomatClient, token: str) -> bool:

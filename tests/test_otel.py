@@ -3,8 +3,7 @@
 import re
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -17,10 +16,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tenacity import wait_fixed
 
-from identomat_async import IdentomatClient, MemoryJournal, Until, Watch, events
+from identomat_async import MemoryJournal, Until, Watch, events
 from identomat_async.contrib.otel import OtelResultPoller
 from identomat_async.sandbox import Sandbox, Script
 from tests._docs_ground import DOCS
+from tests.test_client import client_of
 
 
 class Station:
@@ -68,13 +68,6 @@ def station() -> Iterator[Station]:
     yield station
     station.tracers.shutdown()
     station.meters.shutdown()
-
-
-@asynccontextmanager
-async def client_of(sandbox: Sandbox) -> AsyncGenerator[IdentomatClient]:
-    client = IdentomatClient("k", base_url=sandbox.base_url, transport=sandbox.transport)
-    async with client:
-        yield client
 
 
 def poller_of(client: Any, station: Station, **options: Any) -> OtelResultPoller:

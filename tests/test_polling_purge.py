@@ -1,8 +1,6 @@
 """Sessions are deleted at the service when their results have been accepted, and no others."""
 
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -23,28 +21,13 @@ from identomat_async import (
 )
 from identomat_async.sandbox import Sandbox, Script
 from tests._handlers import Handler
-
-
-@asynccontextmanager
-async def client_of(sandbox: Sandbox, **keywords: Any) -> AsyncGenerator[IdentomatClient]:
-    client = IdentomatClient(
-        "k", base_url=sandbox.base_url, transport=sandbox.transport, **keywords
-    )
-    async with client:
-        yield client
+from tests.test_client import client_of
+from tests.test_journal_poller import running
 
 
 def poller_of(client: IdentomatClient, **keywords: Any) -> ResultPoller:
     keywords = {"purge": "after_delivery", "wait": wait_fixed(5), **keywords}
     return ResultPoller(client, **keywords)
-
-
-@asynccontextmanager
-async def running(poller: ResultPoller, handler: object) -> AsyncGenerator[None]:
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(poller.run, handler)
-        yield
-        tasks.cancel_scope.cancel()
 
 
 def kept(sandbox: Sandbox) -> tuple[str, ...]:

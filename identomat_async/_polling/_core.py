@@ -247,7 +247,8 @@ class Core:
                 await self.outbox.listen().wait()
         finally:
             self._is_iterating = False
-        self._in_hand = outcome
+        if self.purger is not None:
+            self._in_hand = outcome
         return outcome
 
     def _taken(self) -> Outcome | None:

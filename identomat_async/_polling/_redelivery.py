@@ -59,12 +59,10 @@ def read_again(entry: JournalEntry, *, until: float) -> PollState:
 
 
 def is_reversed(entry: JournalEntry, outcome: Outcome) -> bool:
-    """Tell whether a session that was approved has come to something else."""
-    now = (type(outcome).__name__, outcome.status)
-    return entry.state.status is SessionStatus.APPROVED and now != (
-        entry.outcome,
-        entry.state.status,
-    )
+    """Tell whether a session whose delivery says approved has come to something else."""
+    was = (entry.outcome, entry.state.status)
+    is_approval = entry.delivery is not None and entry.state.status is SessionStatus.APPROVED
+    return is_approval and (type(outcome).__name__, outcome.status) != was
 
 
 def _error(name: str | None) -> IdentomatError | None:

@@ -27,7 +27,6 @@ _RUNNING = ExecutionState.RUNNING.value.encode()
 # So often it is tried to add what is neither there nor taken.
 _TRIES = 200
 _logger = logging.getLogger("identomat_async")
-_ENDED = (b"completed", b"failed", b"cancelled", None)
 
 
 @attrs.frozen
@@ -102,7 +101,7 @@ class Link:
         """Have a session looked at no more; return whether it was."""
         key = key_of(token)
         (state,) = await self._states([key])
-        if state in _ENDED:
+        if state not in (*_AWAITED, _RUNNING):
             return False
         with told():
             await self.docket.cancel(key)

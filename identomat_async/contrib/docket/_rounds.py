@@ -177,7 +177,7 @@ class Rounds:
     async def _deliver(self, errand: Errand, outcome: Outcome) -> Then | None:
         delivery, token = errand.delivery_of(outcome), outcome.token
         self.again[token] = None
-        if errand.entry.delivery is not None and is_reversed(errand.entry, outcome):
+        if is_reversed(errand.entry, outcome):
             name = self.source.token_hash(token)
             _logger.warning("session %s was approved, and is no longer", name)
         handling = _handling.set((*_handling.get(), token))

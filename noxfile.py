@@ -36,6 +36,14 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def nightly(session: nox.Session) -> None:
+    """Run what takes too long for every change, and the soak with ten thousand sessions."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "-m", "nightly", *session.posargs)
+    session.run("python", "-m", "benchmarks", "soak", "--sessions", "10000", "--quick", "--check")
+
+
+@nox.session(python=OLDEST)
 def tests_lowest(session: nox.Session) -> None:
     """Run the suite with the lowest versions that are declared."""
     constraints = Path(session.create_tmp()) / "lowest.txt"

@@ -79,7 +79,14 @@ class ClientClosedError(IdentomatError):
 
 
 class JournalError(IdentomatError):
-    """The journal cannot be read or written; nothing was acknowledged, nothing is lost."""
+    """
+    The journal cannot be read or written; nothing was acknowledged, nothing is lost.
+
+    `reason` says why: ``"busy"``, ``"full"``, ``"io"``, ``"read-only"``, ``"open"`` (the path or
+    its folder), ``"corrupt"``, ``"foreign"`` (no journal), ``"newer"`` or ``"older"`` (another
+    version's), ``"network"`` (a file system that is not this machine's), ``"locks"``,
+    ``"sqlite"`` (anything else), or None where a server and not a file is the journal.
+    """
 
 
 class TransportError(IdentomatError):
@@ -88,7 +95,7 @@ class TransportError(IdentomatError):
 
 class ConnectionFailedError(TransportError):
     """
-    A connection could not be made, or broke.
+    A connection could not be made, or broke; `reason` is ``"proxy"`` where the proxy's is meant.
 
     Attributes:
         errno: The operating system's error number, if there was one.
@@ -109,7 +116,12 @@ class ConnectionFailedError(TransportError):
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """The answer did not arrive within `timeout`, or the call not within its `deadline`."""
+    """
+    The answer did not arrive within `timeout`, or the call not within its `deadline`.
+
+    `reason` is ``"deadline"`` for the latter, and ``"too-slow"`` where a medium comes so slowly
+    that it would take for ever.
+    """
 
 
 class ApiError(IdentomatError):
@@ -223,7 +235,8 @@ class ResponseDecodeError(IdentomatError):
     `reason` says what is wrong with it: ``"http"``, ``"headers"``, ``"encoding"``,
     ``"content-type"``, ``"empty"``, ``"json"``, ``"shape"``, ``"too-large"``, ``"cached"``
     (from a cache on the way), ``"partial"`` (HTTP 206), ``"length"`` (a medium that does not
-    say where it ends, so that it may have been cut short), ``"other-session"`` (it names one).
+    say where it ends, so that it may have been cut short), ``"other-session"`` (it names another
+    session).
     """
 
 

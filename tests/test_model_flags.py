@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
-from identomat_async._model._codec import encode_flags
+from identomat_async._model._encode import encode_flags
 from identomat_async._model._flags import Flags
 from identomat_async.errors import ConfigurationError
 

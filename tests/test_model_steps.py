@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from identomat_async._model._codec import encode_steps
+from identomat_async._model._encode import encode_steps
 from identomat_async._model._steps import (
     OperatorQuestionnaire,
     Option,

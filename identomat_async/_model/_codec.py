@@ -16,7 +16,6 @@ from identomat_async._model._documents import (
     GeneralDocumentData,
     GeneralDocumentPage,
 )
-from identomat_async._model._encode import encode_flags, encode_steps
 from identomat_async._model._findings import (
     AnswerValue,
     RejectReason,
@@ -29,15 +28,6 @@ from identomat_async._model._screening import ScreeningMatch, ScreeningPerson
 from identomat_async._model._status import SessionStatus, status_of
 from identomat_async._model._values import Members
 from identomat_async.errors import ResponseDecodeError
-
-__all__ = [
-    "decode_result",
-    "decode_screening_person",
-    "encode_flags",
-    "encode_steps",
-    "read_status",
-    "result_or_error",
-]
 
 # The status of a usual document, of which it is the first member. Nothing is searched for:
 # what stands further on may be a person's own text.

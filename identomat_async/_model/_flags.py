@@ -46,6 +46,8 @@ class Flags:
     The `repr` shows the flags that are set; not the URLs, which may name a person, and of
     `extra` only how many there are.
 
+    Source: https://coda.io/@identomat/documentation/developer-guide-123
+
     Attributes:
         return_url: Where the browser goes afterwards, a URL or an app's deep link. Not
             sent: the page is meant to be embedded in an iframe.

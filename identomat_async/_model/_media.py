@@ -13,6 +13,8 @@ class Media(enum.StrEnum):
 
     Which of them exist depends on the document: an ``id`` has a front and a back, a
     ``passport`` its page with the photo.
+
+    Source: https://coda.io/@identomat/documentation/developer-guide-123
     """
 
     CARD_FRONT = "card-front"

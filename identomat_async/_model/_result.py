@@ -38,6 +38,8 @@ class SessionResult:
     Its `repr` shows nothing personal; for logs use `redacted`. Results compare by content.
     They can be pickled and copied.
 
+    Source: https://coda.io/@identomat/documentation/developer-guide-123
+
     Attributes:
         status: The verdict, or how far the session is.
         live: Whether the person was found to be live. False also when liveness was not

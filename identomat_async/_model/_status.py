@@ -17,6 +17,8 @@ class SessionStatus(enum.StrEnum):
 
     An unknown text is in `str(status)` but not in its `repr`.
 
+    Source: https://coda.io/@identomat/documentation/developer-guide-123
+
     Attributes:
         APPROVED: The person was acceptable.
         REJECTED: The person was not acceptable.

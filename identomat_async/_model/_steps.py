@@ -197,6 +197,8 @@ class UserQuestionnaire(_Questionnaire):
             questions=[Question("has-job", type=QuestionType.BOOLEAN, title="Do you work?")],
         )
 
+    Source: https://coda.io/@identomat/documentation/developer-guide-123
+
     Attributes:
         key: What the answers are found by in the result.
         questions: The questions; at least one, each with a key of its own.
@@ -214,6 +216,8 @@ class UserQuestionnaire(_Questionnaire):
 class OperatorQuestionnaire(_Questionnaire):
     """
     Questions the company's operator answers; sent as a step ``operator-questionnaire``.
+
+    Source: https://coda.io/@identomat/documentation/developer-guide-123
 
     Attributes:
         key: What the answers are found by in the result.
@@ -237,6 +241,8 @@ class Step:
 
         Step("identity-document", key="doc")
         Step("liveness", key="live", extra={"allow_face_upload": False})
+
+    Source: https://coda.io/@identomat/documentation/developer-guide-123
 
     Attributes:
         type: The service's word for the kind of step; ``identity-document`` and

@@ -574,6 +574,7 @@ def test_a_screening_person_must_be_an_object() -> None:
         decode_screening_person(b'"SESSION_NOT_FOUND"')
 
     assert caught.value.reason == "shape"
+    assert str(caught.value) == "The answer is not a screening person."
 
 
 @pytest.mark.parametrize(

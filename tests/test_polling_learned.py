@@ -242,3 +242,58 @@ async def test_what_one_poller_saw_the_next_one_knows(source):
     # People of the same kind now take less than half the looks.
     looks = statistics.mean(after[f"next-{token}"].polls for token in tokens[:30])
     assert looks < statistics.mean(before[token].polls for token in tokens[:30]) / 2
+
+
+def plainly(
+    decided: Sequence[float], still_open: Sequence[float], every: float
+) -> list[tuple[float, float]]:
+    """Estimate as `wait_learned` does, without its sums: session by session, part by part."""
+    width = max(0.5 * len(decided) ** -0.2, 0.07)
+    first = max(sorted(decided)[len(decided) // 100] / 3, 1.0)
+    last = max(*decided, first) * math.exp(2 * width)
+    parts = math.ceil(2 * math.log(last / first) / width)
+    ends = [first * (last / first) ** (part / parts) for part in range(parts + 1)]
+    starts = [0.0, *ends[:-1]]
+    spans = [*decided, *still_open]
+    events = [
+        sum(start < each <= end or each == start == 0.0 for each in decided)
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    open_for = [
+        sum(min(max(each - start, 0.0), end - start) for each in spans)
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+    def near(values: Sequence[float], part: int) -> float:
+        bell = ((math.exp(-((part - other) ** 2) / 8), other) for other in range(len(values)))
+        return sum(height * values[other] for height, other in bell if abs(part - other) <= 6)
+
+    rates = [
+        math.sqrt((near(events, part) + 0.5) / (near(open_for, part) + 0.5 * end))
+        for part, end in enumerate(ends)
+    ]
+    rates = [max(rate, 0.05 * max(rates)) for rate in rates]
+    beyond = 0.5 / (sum(max(each - ends[-1], 0.0) for each in spans) + 0.5 * ends[-1])
+    later = min(rates[-1], max(math.sqrt(beyond), 0.05 * max(rates)))
+    mean = sum(count / rate for count, rate in zip(events, rates, strict=True)) / len(decided)
+    return [
+        *((end, rate * mean / every) for end, rate in zip(ends, rates, strict=True)),
+        (math.inf, later * mean / every),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("decided", "still_open"),
+    [
+        pytest.param([0.0, *(60.0 + 7 * n for n in range(29))], [900.0] * 4, id="a-few"),
+        pytest.param([30.0 * 1.01**n for n in range(250)], [], id="nobody-left"),
+        pytest.param([0.5 + n / 1000 for n in range(40)], [4000.0, 0.1], id="at-once"),
+        pytest.param([300.0] * 50 + [2000.0], [2500.0] * 9 + [1e6], id="one-late"),
+    ],
+)
+def test_the_table_is_the_estimate(decided: list[float], still_open: list[float]) -> None:
+    wait = wait_learned(decided, censored=still_open, every=4.0, floor=0, cap=1e9)
+
+    expected = plainly(decided, still_open, 4.0)
+    assert [end for end, _ in wait.table] == pytest.approx([end for end, _ in expected])
+    assert [rate for _, rate in wait.table] == pytest.approx([rate for _, rate in expected])

@@ -158,6 +158,28 @@ def test_any_strategy_sees_what_it_looks_at(
     assert consult(wait, polls=3, begun=1000.0, now=1100.0, answer=answer) == gap
 
 
+class Watches(wait_base):
+    """Keeps the state that it was asked with."""
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        self.state = retry_state
+        return 0.5
+
+
+@pytest.mark.parametrize("now", [1000.0, 999.0])
+@pytest.mark.parametrize("answer", [OPEN, REVIEW])
+def test_a_strategy_sees_a_call_without_arguments(answer: SessionStatus, now: float) -> None:
+    wait = Watches()
+
+    assert consult(wait, polls=3, begun=1000.0, now=now, answer=answer) == 0.5
+    assert isinstance(wait.state.retry_object, AsyncRetrying)
+    assert (wait.state.fn, wait.state.args, wait.state.kwargs) == (None, (), {})
+    assert wait.state.idle_for == 0.0
+    assert wait.state.outcome is not None
+    assert wait.state.outcome.attempt_number == 3
+    assert wait.state.outcome.result() is answer
+
+
 def least_product(abandon: float, life: float) -> float:
     law, steps = statistics.NormalDist(math.log(180), 0.6), 9000
     total = 0.0

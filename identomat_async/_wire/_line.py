@@ -171,6 +171,10 @@ class _Plug:
         """Close the socket now."""
         stream, self._stream = self._stream, None
         if stream is not None:
+            # asyncio's keeps the socket until the other side has read what was written, and
+            # anyio before 4.16 aborts it only after it has let others run.
+            with suppress(AttributeError):  # trio's has none
+                stream._stream._transport.abort()
             closing: Coroutine[object, object, object] = stream.aclose()
             # It closes first, and only then lets others run. That it raises when it is
             # not waited for, or because the other side has gone, makes no difference.

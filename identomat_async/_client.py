@@ -152,7 +152,8 @@ class IdentomatClient(Methods):
         nothing else in this library reads the environment.
 
         Raises:
-            ConfigurationError: The company key is missing, or a value cannot work.
+            ConfigurationError: The company key is missing, the secret key is set but empty,
+                or a value cannot work.
         """
         return cls(**account_of_environment(), **keywords)
 

@@ -436,6 +436,12 @@ def test_from_env_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("IDENTOMAT_COMPANY_KEY", "k")
     monkeypatch.setenv("IDENTOMAT_SECRET_KEY", "")
+    with pytest.raises(
+        ConfigurationError, match="set but empty: set it to the secret key, or unset"
+    ):
+        IdentomatClient.from_env()
+
+    monkeypatch.delenv("IDENTOMAT_SECRET_KEY")
     assert IdentomatClient.from_env().source.secret is None
 
 

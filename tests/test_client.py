@@ -436,9 +436,7 @@ def test_from_env_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("IDENTOMAT_COMPANY_KEY", "k")
     monkeypatch.setenv("IDENTOMAT_SECRET_KEY", "")
-    with pytest.raises(
-        ConfigurationError, match="set but empty: set it to the secret key, or unset"
-    ):
+    with pytest.raises(ConfigurationError, match="set but empty: set it to the secret key, or"):
         IdentomatClient.from_env()
 
     monkeypatch.delenv("IDENTOMAT_SECRET_KEY")

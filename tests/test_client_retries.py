@@ -60,8 +60,10 @@ class Service(httpx.AsyncBaseTransport):
     def gaps(self) -> list[float]:
         return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
 
-    def client(self, **policy: Any) -> IdentomatClient:
-        return IdentomatClient("k", transport=lambda: self, retry=RetryPolicy(**policy))
+    def client(self, *, secret_key: str | None = None, **policy: Any) -> IdentomatClient:
+        return IdentomatClient(
+            "k", secret_key=secret_key, transport=lambda: self, retry=RetryPolicy(**policy)
+        )
 
 
 def later(seconds: float | str, status: int = 429) -> Said:
@@ -127,6 +129,33 @@ async def test_what_may_have_worked_once_is_not_forgotten_over_a_later_failure()
         error = await failure(lambda: client.delete("t"), ConnectionFailedError)
 
     assert error.maybe_applied
+
+
+GONE: Said = (404, b'"SESSION_NOT_FOUND"', {})
+
+
+async def test_a_deletion_that_is_asked_for_twice_is_one_call() -> None:
+    service = Service(httpx.ReadTimeout("late"), GONE, UNREACHABLE)
+    async with service.client(secret_key="s", wait=wait_fixed(1)) as client:
+        error = await failure(lambda: client.delete("t"), ConnectionFailedError)
+
+    assert error.maybe_applied
+    assert error.attempts == len(service.times) == 7
+    assert error.elapsed == pytest.approx(5)
+
+
+async def test_the_deadline_of_a_deletion_is_that_of_both_halves() -> None:
+    async def answer(_: httpx.Request) -> httpx.Response:
+        await anyio.sleep(2)
+        return httpx.Response(404, content=b'"SESSION_NOT_FOUND"')
+
+    transport = httpx.MockTransport(answer)
+    async with IdentomatClient("k", secret_key="s", transport=lambda: transport) as client:
+        error = await failure(lambda: client.delete("t", deadline=3), RequestTimeoutError)
+
+    assert str(error) == "no answer within the deadline of 3 s"
+    assert error.attempts == 2
+    assert error.elapsed == pytest.approx(3)
 
 
 async def test_a_wait_beyond_the_deadline_is_not_begun() -> None:

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from identomat_async import IdentomatClient, RetryPolicy
-from identomat_async._wire._call import Call
+from identomat_async._wire._attempts import Call
 from identomat_async._wire._lane_transport import LaneTransport
 from identomat_async._wire._protocol import BEGIN, media_operation
 from identomat_async._wire._transport import library, translate

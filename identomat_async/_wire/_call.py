@@ -1,6 +1,7 @@
 """What every call of the API goes through: lanes, budget, pause, deadline and the way to close."""
 
 import hmac
+import math
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -31,7 +32,7 @@ from identomat_async._wire._retry import (
     RetryPolicy,
     asked_wait,
 )
-from identomat_async._wire._transport import Library, Progress
+from identomat_async._wire._transport import Library, Progress, too_late
 from identomat_async.errors import (
     ClientClosedError,
     IdentomatError,
@@ -192,22 +193,33 @@ class Caller:
         request: WireRequest,
         *,
         sink: Sink | None = None,
-        progress: Progress | None = None,
+        progress: Progress,
     ) -> Reply:
-        """Make one request on a fresh connection; return its reply if it is a success."""
+        """
+        Make one request on a fresh connection; return its reply if it is a success.
+
+        All of it may take the timeout; but a medium that comes is held to a pace instead.
+        """
+        reply: Reply | None = None
+        progress.timeout = math.inf if operation.is_media else self.timeout
         try:
-            reply = await self._exchange(
-                request,
-                operation,
-                fresh=True,
-                timeout=self.timeout,
-                secret=self.secret,
-                sink=sink,
-                progress=progress,
-            )
+            with anyio.CancelScope() as progress.scope:
+                reply = await self._exchange(
+                    request,
+                    operation,
+                    fresh=True,
+                    timeout=self.timeout,
+                    secret=self.secret,
+                    sink=sink,
+                    progress=progress,
+                )
         except IdentomatError as error:
             self.pause.heed(asked_wait(error))
             raise
+        finally:
+            progress.scope = None  # it knows the task, and that everything
+        if reply is None:
+            raise too_late(operation, is_sent=progress.is_sent)
         return self._heeded(reply)
 
     def _heeded(self, reply: Reply) -> Reply:

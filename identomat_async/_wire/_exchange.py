@@ -50,7 +50,7 @@ async def exchange(
     request: WireRequest,
     operation: Operation,
     *,
-    timeout: float,  # noqa: ASYNC109 - of a step; the caller bounds the whole
+    timeout: float,  # noqa: ASYNC109 - of a step
     fresh: bool,
     secret: bytes | None = None,
     sink: Sink | None = None,
@@ -65,7 +65,8 @@ async def exchange(
         transport: What carries it.
         request: What is sent.
         operation: What is asked; it says how large the body may be.
-        timeout: Seconds for each step: connecting, writing, each read.
+        timeout: Seconds for each step: connecting, writing, each read. The caller bounds
+            the whole.
         fresh: The reply is the first one on its connection.
         secret: The key with which a success must be signed, None if it need not be.
         sink: Takes the body of a success piece by piece instead of the reply.
@@ -81,7 +82,7 @@ async def exchange(
     if progress is None and _is_overheard(library):
         progress = Progress()
     if progress is not None:
-        progress.is_sent = True
+        progress.leave()
         extensions |= {"trace": progress.follow, PROGRESS: progress}
     failure: IdentomatError
     try:

@@ -42,7 +42,7 @@ class LaneTransport:
         """Send *request* on a lane, which comes back when the response is closed."""
         is_fresh = request.extensions.get(FRESH, False)
         if PROGRESS in request.extensions:
-            request.extensions[PROGRESS].is_sent = False
+            request.extensions[PROGRESS].stand_in_line()
         lane = await self.lanes.acquire(fresh=is_fresh)
         was_kept = lane.answers > 0
         try:
@@ -64,7 +64,7 @@ class LaneTransport:
             if pause is not None:
                 # It may have begun while this request stood in line for the lane.
                 await pause.passed()
-            progress.is_sent = True
+            progress.leave()
             response = await lane.carrier.handle_async_request(request)
         except BaseException:
             await self.lanes.drop(lane)

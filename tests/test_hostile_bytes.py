@@ -19,8 +19,9 @@ from identomat_async._wire._protocol import (
     Operation,
     media_operation,
 )
-from identomat_async._wire._replies import Reply, check, decode_token, read, retry_after
+from identomat_async._wire._replies import Reply, check, read, retry_after
 from identomat_async._wire._signing import digest_in
+from identomat_async._wire._tokens import decode_token
 from identomat_async.errors import ApiError, IdentomatError, ResponseDecodeError
 
 PERSON = "Anna-Canary"

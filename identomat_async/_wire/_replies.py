@@ -5,14 +5,14 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import attrs
 
 from identomat_async._model._json import json_or_error
-from identomat_async._model._token import is_token
 from identomat_async._wire._protocol import Operation
 from identomat_async._wire._signing import matches
+from identomat_async._wire._tokens import CODE
 from identomat_async.errors import (
     ApiError,
     AuthenticationError,
@@ -32,14 +32,11 @@ T = TypeVar("T")
 
 # The two words that a body may consist of without being signed, byte for byte.
 _UNSIGNED_WORDS = {b'"SESSION_NOT_FOUND"', b'"SESSION_INVALID"'}
-# Tokens are lower case; the limit leaves room for one that is not.
-_CODE = re.compile(r"[A-Z]{2,32}(_[A-Z0-9]{1,32})*", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?", re.ASCII)
 # A quota by its name, and its parameters: whole numbers, among others.
 _QUOTA = re.compile(rb'\s*"[^"]{0,64}"((?:\s*;\s*[a-z]{1,8}=(?:[0-9]{1,10}|:[^:]{0,64}:))+)\s*')
 _PARAMETER = re.compile(rb";\s*([rt])=([0-9]+)")
 _LONGEST_DATE = 64
-_LEAST_BARE = 16
 _LONGEST_HINT = 256
 # With these JSON, web pages and the blanks before them begin, and no image or video.
 PAGE_MARKS = frozenset(bytes([mark]) for mark in b'{["<-0123456789ntf \t\r\n\xef')
@@ -49,7 +46,6 @@ _HINTS = frozenset((b"age", *_CACHE_HEADERS))
 _FRAMES = frozenset((b"content-length", b"transfer-encoding"))
 _KEPT = (b"hit", b"stale", b"updating", b"revalidated")
 _TEXTS = ("json", "html", "xml")
-_TOKEN_MEMBERS = ("session_token", "sessionToken", "sessionId", "token")
 
 
 # Not frozen: one is made at every look, and that would take twice as long.
@@ -114,6 +110,9 @@ def check(reply: Reply, operation: Operation, *, secret: bytes | None) -> None:
             retryable=True,
             maybe_applied=True,
         )
+    if reply.status < 200:
+        # An answer is only announced, or the connection is to speak something else.
+        raise undecodable(operation, "http", f"no answer came, but HTTP {reply.status}")
     if not is_success:
         raise _refusal(reply, operation)
     if reply.status == 206:
@@ -190,32 +189,6 @@ def read(body: bytes, operation: Operation, decode: Callable[[bytes], T]) -> T:
     raise vendor_error(body, operation) or failure
 
 
-def decode_token(body: bytes) -> str:
-    """
-    Return the session token in the answer to `begin`.
-
-    It is a bare JSON string in practice; an object with the token as a member and a token
-    without quotes are understood too.
-
-    Raises:
-        ResponseDecodeError: There is no token in it.
-    """
-    value = json_or_error(body)
-    if isinstance(value, ResponseDecodeError):
-        text = body.strip().decode("ascii", errors="replace")
-        # Or "ok" would be one, and "service-unavailable".
-        is_long = len(text) >= _LEAST_BARE and any(map(str.isdigit, text))
-        value = text if is_long else None
-    if isinstance(value, dict):
-        members = cast("dict[str, object]", value)
-        named = (members[name] for name in _TOKEN_MEMBERS if name in members)
-        value = None if members.get("error") or "argumentError" in members else next(named, None)
-    if is_token(value) and not _CODE.fullmatch(value):
-        return value
-    del body, value
-    raise ResponseDecodeError("the answer to begin holds no session token", reason="shape")
-
-
 def vendor_error(body: bytes, operation: Operation, status: int = 200) -> ApiError | None:
     """Return the error that a body stands for whatever its HTTP status, None if it is none."""
     value = json_or_error(body)
@@ -226,7 +199,7 @@ def vendor_error(body: bytes, operation: Operation, status: int = 200) -> ApiErr
             operation=operation.name,
             reason="argument",
         )
-    if isinstance(value, str) and _CODE.fullmatch(value):
+    if isinstance(value, str) and CODE.fullmatch(value):
         return _session_error(status, value, operation, verified=False)
     return None
 
@@ -258,7 +231,7 @@ def _session_error(status: int, code: str, operation: Operation, *, verified: bo
 
 def _refusal(reply: Reply, operation: Operation) -> IdentomatError:
     status, name = reply.status, operation.name
-    if 300 <= status < 400 or status < 200:
+    if status < 400:
         return UnexpectedRedirectError(
             f"the service redirects (HTTP {status}): check base_url; nothing was followed",
             status_code=status,

@@ -183,6 +183,7 @@ async def _collect(
     chunks: AsyncIterator[bytes], operation: Operation, cap: int, first: bytes = b""
 ) -> bytes:
     gauge = _Gauge(operation, cap)
+    gauge.check(len(first))
     body = bytearray(first)
     turn = 0
     async for chunk in chunks:
@@ -200,6 +201,7 @@ async def _drain(
     gauge = _Gauge(operation, operation.cap)
     code = hmac.new(secret, first, "sha256")
     size = len(first)
+    gauge.check(size)
     turn = 0
     await sink.write(first)
     async for chunk in chunks:

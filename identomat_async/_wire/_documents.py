@@ -74,6 +74,6 @@ def check_session(document: Mapping[str, object], token: str, operation: Operati
 
 
 def _is_other(named: object, token: str, name: str) -> bool:
-    # Only the first can be nothing else than a token; what looks like one is taken for one.
-    is_one = isinstance(named, str) and (name == _NAMES[0] or len(named) == len(token))
+    # An id may be one of the service's own; what is as long as a token is taken for one.
+    is_one = isinstance(named, str) and (name != "sessionId" or len(named) == len(token))
     return is_one and named != token

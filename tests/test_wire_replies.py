@@ -11,15 +11,10 @@ from hypothesis import strategies as st
 
 from identomat_async._model._json import strict_json
 from identomat_async._wire._documents import check_named, check_session, may_name_session
+from identomat_async._wire._hints import exhausted, retry_after
 from identomat_async._wire._protocol import BEGIN, DELETE, RESULT, Operation, media_operation
-from identomat_async._wire._replies import (
-    Reply,
-    check,
-    content_type_of,
-    exhausted,
-    read,
-    retry_after,
-)
+from identomat_async._wire._replies import check, read
+from identomat_async._wire._reply import Reply, content_type_of
 from identomat_async._wire._signing import authorization, code_for_body
 from identomat_async._wire._tokens import decode_token
 from identomat_async.errors import (

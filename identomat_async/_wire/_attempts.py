@@ -10,7 +10,7 @@ from tenacity import AsyncRetrying, RetryCallState
 from identomat_async._pause import JITTER
 from identomat_async._wire._files import Sink
 from identomat_async._wire._protocol import Operation, WireRequest
-from identomat_async._wire._replies import Reply
+from identomat_async._wire._reply import Reply
 from identomat_async._wire._retry import LONGEST_ASKED_WAIT, asked_wait, may_repeat, sound_wait
 from identomat_async._wire._transport import Progress
 from identomat_async.errors import (

@@ -24,9 +24,10 @@ from identomat_async._wire._bare import bare, without_frames
 from identomat_async._wire._documents import result_of, status_in
 from identomat_async._wire._exchange import exchange
 from identomat_async._wire._files import Sink
+from identomat_async._wire._hints import exhausted
 from identomat_async._wire._line import Transport
 from identomat_async._wire._protocol import RESULT, Endpoint, Operation, WireRequest
-from identomat_async._wire._replies import Reply, exhausted
+from identomat_async._wire._reply import Reply
 from identomat_async._wire._retry import (
     Quota,
     RetryPolicy,

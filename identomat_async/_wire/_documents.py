@@ -8,7 +8,8 @@ from identomat_async._model._json import strict_json
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._wire._protocol import RESULT, Operation
-from identomat_async._wire._replies import Reply, read, undecodable
+from identomat_async._wire._replies import read, undecodable
+from identomat_async._wire._reply import Reply
 
 # Without one of them in its bytes a document names no session, unless somebody took pains to
 # hide it. The first is that of our own question, the others are those of the vendor's pages.

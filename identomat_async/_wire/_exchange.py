@@ -17,7 +17,8 @@ from identomat_async._wire._files import Sink
 from identomat_async._wire._lane_transport import FRESH, PAUSE, PROGRESS, distrust, unwind
 from identomat_async._wire._line import Transport
 from identomat_async._wire._protocol import JSON_CAP, Operation, WireRequest
-from identomat_async._wire._replies import PAGE_MARKS, Reply, check, is_text
+from identomat_async._wire._replies import check
+from identomat_async._wire._reply import PAGE_MARKS, Reply, is_text
 from identomat_async._wire._transport import Library, Progress, translate
 from identomat_async.errors import (
     IdentomatError,
@@ -130,7 +131,7 @@ async def _read(
             )
         else:
             bare = Reply(status=response.status_code, headers=headers, received=received)
-            reply = await _medium(bare, chunks, operation, secret or b"", sink)
+            reply = await _medium(bare, chunks, operation, secret, sink)
         check(reply, operation, secret=secret)
         if session is not None and may_name_session(reply.body):
             check_named(reply.body, session, operation)
@@ -150,7 +151,7 @@ async def _medium(
     bare: Reply,
     chunks: AsyncIterator[bytes],
     operation: Operation,
-    secret: bytes,
+    secret: bytes | None,
     sink: Sink | None,
 ) -> Reply:
     first = await _first(chunks)
@@ -196,10 +197,14 @@ async def _collect(
 
 
 async def _drain(
-    chunks: AsyncIterator[bytes], operation: Operation, secret: bytes, sink: Sink, first: bytes
-) -> bytes:
+    chunks: AsyncIterator[bytes],
+    operation: Operation,
+    secret: bytes | None,
+    sink: Sink,
+    first: bytes,
+) -> bytes | None:
     gauge = _Gauge(operation, operation.cap)
-    code = hmac.new(secret, first, "sha256")
+    code = None if secret is None else hmac.new(secret, first, "sha256")
     size = len(first)
     gauge.check(size)
     turn = 0
@@ -210,9 +215,10 @@ async def _drain(
             await anyio.lowlevel.checkpoint()
         size += len(chunk)
         gauge.check(size)
-        code.update(chunk)
+        if code is not None:
+            code.update(chunk)
         await sink.write(chunk)
-    return code.digest()
+    return None if code is None else code.digest()
 
 
 class _Gauge:

@@ -33,7 +33,8 @@ from identomat_async._wire._protocol import (
     other_operation,
     widget_url,
 )
-from identomat_async._wire._replies import Reply, content_type_of, read
+from identomat_async._wire._replies import read
+from identomat_async._wire._reply import Reply, content_type_of
 from identomat_async._wire._scoped import Keep, ScopedSession, may_be_under_review
 from identomat_async._wire._tokens import decode_token
 from identomat_async.errors import ConfigurationError, SessionNotFoundError

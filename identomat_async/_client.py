@@ -53,8 +53,9 @@ class IdentomatClient(Methods):
         secret_key: The HMAC key that belongs to it, if requests are to be signed.
         base_url: Where the API is; ``http://`` goes for this machine only.
         widget_origin: Where the widget is; the origin of *base_url* unless given.
-        timeout: For one HTTP attempt: seconds for each read, and an upper bound for
-            connecting (5 s) and writing (10 s).
+        timeout: Seconds that one HTTP attempt may take, from connecting (5 s of it at most) and
+            writing (10 s) to the last byte. Of an image or video it bounds each read, for
+            as long as 16 KiB come per second.
         deadline: Everything one call may take, in seconds; each method has its own
             default (30 s, `delete` 60 s, media 300 s). Waiting has its own deadlines.
         encoding: How parameters travel: ``"json"``, ``"form"``, or ``"query"``. The last
@@ -152,7 +153,8 @@ class IdentomatClient(Methods):
         nothing else in this library reads the environment.
 
         Raises:
-            ConfigurationError: The company key is missing, or a value cannot work.
+            ConfigurationError: The company key is missing, the secret key is set but empty,
+                or a value cannot work.
         """
         return cls(**account_of_environment(), **keywords)
 

@@ -71,7 +71,7 @@ class IdentomatError(Exception):
 
 
 class ConfigurationError(IdentomatError):
-    """The library was asked for something that cannot work; nothing was sent."""
+    """The library was asked for what cannot work; nothing was sent unless *maybe_applied*."""
 
 
 class ClientClosedError(IdentomatError):

@@ -133,6 +133,7 @@ def identomat_env(
     reached = request.getfixturevalue("identomat_sandbox" if near else "identomat_server")
     variables = dict(identomat_account.environment(reached.base_url))
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("IDENTOMAT_SECRET_KEY", raising=False)  # one that is not of this account
         for name, value in variables.items():
             patch.setenv(name, value)
         yield variables

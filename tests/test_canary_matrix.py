@@ -1,4 +1,4 @@
-"""Where no answer comes, or the whole service is down, no secret comes out sideways either."""
+"""Where no answer comes, or one that takes a service of its own, no secret comes out either."""
 
 import asyncio
 from collections.abc import Iterator
@@ -27,24 +27,62 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 
 
 ROWS = {row.id: row for row in table()}
-NOT_ANSWERED = [f"F{number}" for number in (1, 2, 3, 4, 5, 46, 47, 48, 49)]
+PLAYED = [f"F{n}" for n in (1, 2, 3, 4, 5, 8, 12, 13, 17, 19, 45, 46, 47, 48, 49)]
+# What `canary.FAULTS` calls the others.
+SAID = {
+    "F6": ["reset"],
+    "F7": ["closed"],
+    "F9": ["closed", "reset"],
+    "F10": ["half-a-status-line", "half-the-headers"],
+    "F11": ["silence", "silence-in-the-headers", "silence-in-the-body"],
+    "F14": ["short-body", "chunks-cut", "reset-in-the-body"],
+    "F15": ["chunk-size", "garbage", "two-lengths"],
+    "F16": ["no-http"],
+    "F18": ["followed-by-another"],
+    "F20": ["long-header"],
+    "F21": ["many-headers"],
+    "F22": ["endless", "length-alone"],
+    "F23": ["compressed"],
+    "F24": ["compressed"],
+    "F25": ["page"],
+    "F26": ["empty"],
+    "F27": ["cut-json", "two-documents"],
+    "F28": ["shape", "wrong-type"],
+    "F29": ["not-found"],
+    "F30": ["code", "argument"],
+    "F31": ["signature", "two-signatures"],
+    "F32": ["redirect"],
+    "F33": ["http-400", "http-413"],
+    "F34": ["http-401", "http-403"],
+    "F35": ["http-404"],
+    "F36": ["http-408", "http-425"],
+    "F37": ["http-409"],
+    "F38": ["far-future", "retry-after"],
+    "F39": ["http-500", "http-501"],
+    "F40": ["http-502", "http-520"],
+    "F41": ["http-503"],
+    "F42": ["other-session"],
+    "F43": ["cached"],
+    "F44": ["sound"],
+}
 MODES = ["maintenance", "key_revoked", "brownout:0.9", "slow:5", "flap:0.05"]
 CALLS = ("begin", "result", "delete", "media", "save_media", "look", "fresh look")
 
 
 def cases() -> Iterator[object]:
     for row in ROWS.values():
-        if row.id.partition("-")[0] in NOT_ANSWERED:
+        if row.id.partition("-")[0] in PLAYED:
             for way in row.ways:
                 yield pytest.param(row, way, id=f"{row.id}-{way}")
     for mode in MODES:
         yield pytest.param(ROWS["F1"], mode, id=mode)
 
 
-def test_every_such_row_of_the_table_is_here() -> None:
-    here = {row_id.partition("-")[0] for row_id in ROWS}
+def test_every_row_of_the_table_is_here_or_in_the_other_test() -> None:
+    rows = [row_id.partition("-")[0] for row_id in ROWS]
 
-    assert set(NOT_ANSWERED) <= here
+    assert sorted([*PLAYED, *SAID]) == sorted(set(rows))
+    assert {name for names in SAID.values() for name in names} <= set(canary.FAULTS)
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["plain", "signed"])
@@ -63,6 +101,8 @@ async def test_what_goes_wrong_brings_out_no_secret(
             # Where no file can be opened, that is an error of the system's own.
             with anyio.move_on_after(0.5), suppress(OSError):
                 error = await canary.failure_of(canary.CALLS[method](client, tmp_path))
+                if error is None:  # what comes to light on a connection that was kept
+                    error = await canary.failure_of(canary.CALLS[method](client, tmp_path))
                 if error is not None:
                     errors.append(error)
                     given = {canary.COMPANY, canary.SECRET, canary.TOKEN}
@@ -80,4 +120,4 @@ async def test_what_goes_wrong_brings_out_no_secret(
         stage.heal()
 
     assert (leaks, told) == ([], [])
-    assert errors
+    assert errors or row.id in {"F8", "F17", "F19"}  # nobody is told of these

@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -17,15 +17,17 @@ import anyio.lowlevel
 import pytest
 import trio
 import trustme
+from anyio._backends._asyncio import SocketStream
 from anyio.abc import TaskStatus
 from tenacity import wait_fixed
 
 from identomat_async import Delivery, IdentomatClient, Media, RateBudget, ResultPoller, RetryPolicy
 from identomat_async.errors import ClientClosedError, ServerError
 
-# A service in a process of its own, whose sockets are not ours: it prints four ports. On the
+# A service in a process of its own, whose sockets are not ours: it prints five ports. On the
 # second it closes each connection after its answer, without having said so; on the third it
-# speaks TLS, with the certificate in the file that is named; the fourth is a proxy's.
+# speaks TLS, with the certificate in the file that is named; on the fourth it reads nothing;
+# the fifth is a proxy's.
 SERVICE = """
 import asyncio, ssl, sys
 
@@ -58,6 +60,10 @@ class Connection(asyncio.Protocol):
 class Closing(Connection):
     closes = True
 
+class Deaf(asyncio.Protocol):
+    def connection_made(self, transport):
+        transport.pause_reading()
+
 async def pass_on(reader, writer):
     try:
         while data := await reader.read(65536):
@@ -81,7 +87,8 @@ async def main():
     loop = asyncio.get_running_loop()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(sys.argv[1])
-    for kind, context in ((Connection, None), (Closing, None), (Connection, tls)):
+    kinds = (Connection, None), (Closing, None), (Connection, tls), (Deaf, None)
+    for kind, context in kinds:
         server = await loop.create_server(kind, "127.0.0.1", 0, ssl=context)
         print(server.sockets[0].getsockname()[1], flush=True)
     proxy = await asyncio.start_server(connect, "127.0.0.1", 0)
@@ -96,7 +103,7 @@ class Service:
     """Where it is, and how to trust it."""
 
     def __init__(self, ports: list[int], trusting: ssl.SSLContext) -> None:
-        self.plain, self.closing, self.tls, self.proxy = ports
+        self.plain, self.closing, self.tls, self.deaf, self.proxy = ports
         self.trusting = trusting
 
     def client(self, kind: str, limit: int) -> IdentomatClient:
@@ -108,7 +115,8 @@ class Service:
         if kind in {"tls", "proxied"}:
             base_url = f"https://localhost:{self.tls}/"
         else:
-            base_url = f"http://127.0.0.1:{self.closing if kind == 'closing' else self.plain}/"
+            port = {"closing": self.closing, "deaf": self.deaf}.get(kind, self.plain)
+            base_url = f"http://127.0.0.1:{port}/"
         return IdentomatClient(
             "k",
             base_url=base_url,
@@ -134,7 +142,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     ) as process:
         said = process.stdout
         assert said is not None
-        yield Service([int(said.readline()) for _ in range(4)], trusting)
+        yield Service([int(said.readline()) for _ in range(5)], trusting)
 
 
 class Steps:
@@ -447,5 +455,55 @@ def test_wherever_it_is_cancelled_nothing_is_lost(
             k += 1
         # Closing waits for nothing but for those whose calls it cuts off.
         assert k > 3 or (operation is Case.aclose and (k > 1) == (state is queued))
+
+    anyio.run(main, backend=backend)
+
+
+async def _closes_as_before_416(stream: Any) -> None:
+    stream._closed = True
+    if not stream._transport.is_closing():
+        with suppress(OSError):
+            stream._transport.write_eof()
+        stream._transport.close()
+        await asyncio.sleep(0)
+        stream._transport.abort()
+
+
+@pytest.mark.parametrize("is_before_416", [False, True], ids=["anyio", "anyio-4.15"])
+@pytest.mark.parametrize(("backend", "times"), [("asyncio", 1), ("asyncio", 2), ("trio", 1)])
+def test_what_the_other_side_does_not_read_keeps_no_socket_open(
+    backend: str,
+    times: int,
+    is_before_416: bool,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if is_before_416:
+        monkeypatch.setattr(SocketStream, "aclose", _closes_as_before_416)
+
+    async def main() -> None:
+        client = service.client("deaf", 5)
+        before, living = descriptors(), tasks()
+        with anyio.CancelScope() as scope:
+            task: asyncio.Task[object] | None = None
+            call = client.call("x", {"x": "x" * 8_000_000})
+            async with anyio.create_task_group() as group:
+                if backend == "trio":
+                    group.start_soon(lambda: call)
+                else:
+                    task = asyncio.ensure_future(call)
+                while descriptors() == before:
+                    await anyio.sleep(0.005)
+                await anyio.sleep(0.05)  # so much of it is written as there is room for
+                if task is None:
+                    scope.cancel()
+                else:
+                    for _ in range(times):
+                        task.cancel()
+                        await anyio.lowlevel.checkpoint()
+                    await asyncio.wait([task])
+        await settled(tasks, living)
+        await settled(descriptors, before)
+        await client.aclose()
 
     anyio.run(main, backend=backend)

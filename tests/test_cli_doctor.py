@@ -90,6 +90,14 @@ def test_a_secret_that_is_not_the_services_is_said(tmp_path: Path) -> None:
     assert "secret key belongs to the company key" in session["fix"]
 
 
+def test_a_secret_that_was_lost_on_the_way_is_said() -> None:
+    with serving() as place:
+        done = place.run("result", "t", IDENTOMAT_SECRET_KEY="")
+
+    assert done.exit_code == 2
+    assert "IDENTOMAT_SECRET_KEY is set but empty" in done.stderr
+
+
 def test_a_key_that_is_refused_is_said() -> None:
     with serving(company_key="another") as place:
         done = place.run("doctor")

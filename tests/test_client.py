@@ -230,7 +230,7 @@ async def test_each_method_has_its_deadline_and_the_client_may_set_another() -> 
         assert caught.value.maybe_applied
         return round(anyio.current_time() - began)
 
-    async with IdentomatClient("k", transport=Silence) as client:
+    async with IdentomatClient("k", timeout=999, transport=Silence) as client:
         assert await lasts(client, "begin") == 30
         assert await lasts(client, "delete", "t") == 60
         assert await lasts(client, "media", "t", Media.FACE) == 300
@@ -246,10 +246,12 @@ async def test_both_words_of_a_deletion_come_within_one_deadline() -> None:
     client = IdentomatClient("k", secret_key="s", transport=lambda: httpx.MockTransport(answer))
     async with client:
         began = anyio.current_time()
-        with pytest.raises(RequestTimeoutError):
+        with pytest.raises(RequestTimeoutError, match="within the deadline of 5 s") as caught:
             await client.delete("t", deadline=5)
 
     assert anyio.current_time() - began == pytest.approx(5, abs=0.1)
+    assert caught.value.attempts == 2
+    assert caught.value.elapsed == pytest.approx(5, abs=0.1)
 
 
 # --- bad input -------------------------------------------------------------------------
@@ -436,6 +438,10 @@ def test_from_env_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("IDENTOMAT_COMPANY_KEY", "k")
     monkeypatch.setenv("IDENTOMAT_SECRET_KEY", "")
+    with pytest.raises(ConfigurationError, match="set but empty: set it to the secret key, or"):
+        IdentomatClient.from_env()
+
+    monkeypatch.delenv("IDENTOMAT_SECRET_KEY")
     assert IdentomatClient.from_env().source.secret is None
 
 

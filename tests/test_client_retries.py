@@ -1,7 +1,7 @@
 """How often and when a call is repeated, on time that jumps."""
 
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from tenacity import wait_fixed
+from tenacity import wait_fixed, wait_none
 from tenacity.wait import wait_base
 
 from identomat_async import IdentomatClient, RetryPolicy
@@ -60,8 +60,10 @@ class Service(httpx.AsyncBaseTransport):
     def gaps(self) -> list[float]:
         return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
 
-    def client(self, **policy: Any) -> IdentomatClient:
-        return IdentomatClient("k", transport=lambda: self, retry=RetryPolicy(**policy))
+    def client(self, *, secret_key: str | None = None, **policy: Any) -> IdentomatClient:
+        return IdentomatClient(
+            "k", secret_key=secret_key, transport=lambda: self, retry=RetryPolicy(**policy)
+        )
 
 
 def later(seconds: float | str, status: int = 429) -> Said:
@@ -127,6 +129,58 @@ async def test_what_may_have_worked_once_is_not_forgotten_over_a_later_failure()
         error = await failure(lambda: client.delete("t"), ConnectionFailedError)
 
     assert error.maybe_applied
+
+
+GONE: Said = (404, b'"SESSION_NOT_FOUND"', {})
+
+
+async def test_a_deletion_that_is_asked_for_twice_is_one_call() -> None:
+    service = Service(httpx.ReadTimeout("late"), GONE, UNREACHABLE)
+    async with service.client(secret_key="s", wait=wait_fixed(1)) as client:
+        error = await failure(lambda: client.delete("t"), ConnectionFailedError)
+
+    assert error.maybe_applied
+    assert error.attempts == len(service.times) == 7
+    assert error.elapsed == pytest.approx(5)
+
+
+class Dripping(httpx.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            await anyio.sleep(1)
+            yield b" "
+
+
+async def test_an_answer_that_drips_takes_no_attempt_longer_than_the_timeout() -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        times.append(anyio.current_time())
+        return httpx.Response(200, stream=Dripping())
+
+    times: list[float] = []
+    client = IdentomatClient(
+        "k",
+        timeout=3.5,
+        transport=lambda: httpx.MockTransport(answer),
+        retry=RetryPolicy(wait=wait_none()),
+    )
+    async with client:
+        error = await failure(lambda: client.result("t"), RequestTimeoutError)
+
+    assert [round(time - times[0], 1) for time in times] == [0, 3.5, 7]
+    assert (str(error), error.reason, error.maybe_applied) == ("no answer in time", None, True)
+    assert error.elapsed == pytest.approx(10.5)
+
+
+async def test_standing_in_line_for_a_connection_is_no_part_of_an_attempt() -> None:
+    async def answer(_: httpx.Request) -> httpx.Response:
+        await anyio.sleep(3)
+        return httpx.Response(200, content=OK[1])
+
+    transport = httpx.MockTransport(answer)
+    client = IdentomatClient("k", timeout=3.5, max_connections=1, transport=lambda: transport)
+    async with client, anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(client.result, "t")
 
 
 async def test_a_wait_beyond_the_deadline_is_not_begun() -> None:

@@ -118,6 +118,22 @@ async def test_a_keep_that_raises_keeps_the_session(caplog):
     assert "was not deleted (LookupError)" in caplog.text
 
 
+async def test_a_keep_that_raises_replaces_no_exception_of_the_block(caplog):
+    def keep(result: SessionResult) -> bool:
+        raise LookupError("invented-name")
+
+    block = KeyError("it")
+    async with client_of(Sandbox("k")) as client:
+        with pytest.raises(KeyError) as caught:
+            async with client.scoped(keep=keep):
+                raise block
+
+    assert caught.value is block
+    assert block.__context__ is None
+    assert "was not deleted (LookupError)" in caplog.text
+    assert "invented-name" not in caplog.text
+
+
 async def test_a_service_that_is_down_for_a_while_is_asked_again():
     sandbox = Sandbox("k")
     async with client_of(sandbox) as client:

@@ -11,6 +11,7 @@ import pytest
 from identomat_async._model._codec import decode_result, decode_screening_person
 from identomat_async._model._dates import read_date
 from identomat_async._model._json import strict_json
+from identomat_async._wire._hints import retry_after
 from identomat_async._wire._protocol import (
     BEGIN,
     DELETE,
@@ -19,8 +20,10 @@ from identomat_async._wire._protocol import (
     Operation,
     media_operation,
 )
-from identomat_async._wire._replies import Reply, check, decode_token, read, retry_after
+from identomat_async._wire._replies import check, read
+from identomat_async._wire._reply import Reply
 from identomat_async._wire._signing import digest_in
+from identomat_async._wire._tokens import decode_token
 from identomat_async.errors import ApiError, IdentomatError, ResponseDecodeError
 
 PERSON = "Anna-Canary"

@@ -145,6 +145,21 @@ def test_the_faults_that_strike_are_those_the_pure_function_names() -> None:
     assert 20 < sum(front.struck.values()) < 60
 
 
+def test_what_else_is_asked_in_between_changes_no_fault() -> None:
+    runs: list[dict[str, list[str | None]]] = []
+    asked = ["result", "delete", "begin"]
+    for order in (sorted(asked * 12), asked * 12):
+        front = Front(faults=0.4, seed=5, kinds=["F39-501", "F40-502"], most=3)
+        with served(front, approving("t")) as (_, http):
+            for operation in order:
+                http.post(f"{operation}/", json=KEY | {"session_token": "t"})
+        seen = front.exchanges()
+        runs.append({name: [e.fault for e in seen if e.operation == name] for name in asked})
+
+    assert runs[0] == runs[1]
+    assert [12 - runs[0][name].count(None) for name in ("result", "delete")] == [3, 3]
+
+
 def test_a_begin_is_known_by_its_configuration_or_by_its_number() -> None:
     runs: list[list[str | None]] = []
     for names in (("a", "b", "c"), ("c", "b", "a")):

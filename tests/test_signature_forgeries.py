@@ -21,14 +21,16 @@ from hypothesis import strategies as st
 from identomat_async import IdentomatClient, Media, RetryPolicy
 from identomat_async._model._codec import decode_result
 from identomat_async._wire._protocol import RESULT, media_operation
-from identomat_async._wire._replies import Reply, check, read
-from identomat_async._wire._signing import authorization, code_for_body, code_for_parts, matches
+from identomat_async._wire._replies import check, read
+from identomat_async._wire._reply import Reply
+from identomat_async._wire._signing import authorization, code_for_body, matches
 from identomat_async.errors import (
     IdentomatError,
     ResponseDecodeError,
     SessionNotFoundError,
     SignatureError,
 )
+from identomat_async.sandbox._signing import code_for_parts
 
 # The library that a client uses in this run.
 httpx: Any = import_module((IdentomatClient.__init__.__kwdefaults__ or {}).get("engine") or "httpx")

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -238,6 +239,24 @@ async def test_without_them_the_library_closes_its_connection_itself() -> None:
 
     assert hollow.is_closed
     assert Carrier(hollow).is_clean()
+
+
+async def test_what_a_cancelled_connect_leaves_behind_is_closed() -> None:
+    aborted: list[str] = []
+
+    class Network:
+        async def connect_tcp(self) -> None:
+            # As anyio 4.15 does it: the stream is there, and who waited for it has left.
+            connected_stream = SimpleNamespace(
+                _transport=SimpleNamespace(abort=lambda: aborted.append("it"))
+            )
+            await anyio.sleep_forever()
+            del connected_stream
+
+    with anyio.move_on_after(1):
+        await _Plug(Network()).connect_tcp()
+
+    assert aborted == ["it"]
 
 
 async def test_what_else_the_library_asks_of_its_network_goes_through() -> None:

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from identomat_async import IdentomatClient, RetryPolicy
-from identomat_async._wire._call import Call
+from identomat_async._wire._attempts import Call
 from identomat_async._wire._lane_transport import LaneTransport
 from identomat_async._wire._protocol import BEGIN, media_operation
 from identomat_async._wire._transport import library, translate
@@ -27,15 +27,18 @@ httpx: Any = library(IdentomatClient.__init__.__kwdefaults__["engine"]).http
 class Body(httpx.AsyncByteStream):
     """So many pieces of a mebibyte; then it may break."""
 
-    def __init__(self, pieces: int, *, breaks: bool = False) -> None:
+    def __init__(self, pieces: int, *, breaks: bool = False, every: float = 0) -> None:
         self.pieces = pieces
         self.breaks = breaks
+        self.every = every
         self.is_closed = False
         self.given = 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while self.given < self.pieces:
             self.given += 1
+            if self.every:
+                await anyio.sleep(self.every)
             yield b"x" * 2**20
         if self.breaks:
             raise OSError("it broke")
@@ -76,6 +79,16 @@ async def test_a_body_in_memory_without_end_is_left_after_a_while() -> None:
     assert body.given < 200
     assert body.is_closed
     assert transport.is_closed
+
+
+@pytest.mark.filterwarnings("ignore:a single transport:UserWarning")
+@pytest.mark.parametrize("single", [True, False])
+async def test_a_slow_body_that_is_too_large_is_not_read_on(single: bool) -> None:
+    began = anyio.current_time()
+    error = await failure_of(Holding(Body(10**9, every=0.05)), single=single)
+
+    assert type(error) is ResponseTooLargeError
+    assert anyio.current_time() - began == pytest.approx(5 * 0.05 + 0.1, abs=0.06)
 
 
 @pytest.mark.filterwarnings("ignore:a single transport:UserWarning")
@@ -154,6 +167,16 @@ async def test_a_medium_that_comes_slower_is_given_up(sink: Memory | None) -> No
     error = caught.value
     assert (error.reason, error.retryable, error.maybe_applied) == ("too-slow", True, True)
     assert anyio.current_time() - began == pytest.approx(22, abs=2)
+
+
+@sinks
+async def test_a_first_piece_that_is_too_large_is_no_medium(sink: Memory | None) -> None:
+    class Piece(httpx.AsyncByteStream):  # type: ignore[misc] # either library's
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"\xff" * (64 * 2**20 + 1)
+
+    with pytest.raises(ResponseTooLargeError):
+        await read_medium(Piece(), sink)
 
 
 async def test_a_response_gives_its_lane_back_once() -> None:

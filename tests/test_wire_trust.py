@@ -248,6 +248,18 @@ def test_a_proxy_sees_no_company_key_however_the_url_is_spelt() -> None:
         IdentomatClient("k", base_url="HTTP://127.0.0.1/", proxy="http://proxy.example:3128")
 
 
+def test_this_machine_is_another_one_to_a_proxy_there() -> None:
+    def client_over(proxy: str) -> IdentomatClient:
+        context = careless(names=True)
+        return IdentomatClient(
+            "k", base_url="https://127.0.0.1:8443/", ssl_context=context, proxy=proxy
+        )
+
+    client_over("http://127.0.0.1:3128")
+    with pytest.raises(ConfigurationError, match="must require a certificate"):
+        client_over("http://proxy.example:3128")
+
+
 @pytest.mark.parametrize("names", [True, False])
 async def test_a_context_that_anybody_can_deceive_is_for_this_machine_only(names: bool) -> None:
     with pytest.raises(ConfigurationError, match="must require a certificate and check the name"):

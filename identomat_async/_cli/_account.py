@@ -10,6 +10,7 @@ import typer
 
 from identomat_async import IdentomatClient
 from identomat_async._wire._protocol import DEFAULT_BASE_URL
+from identomat_async._wire._setup import secret_of_environment
 from identomat_async.errors import ConfigurationError
 
 KEY = "IDENTOMAT_COMPANY_KEY"
@@ -108,7 +109,7 @@ class Account:
         """
         return IdentomatClient(
             _text_of(self.key_file) or os.environ.get(KEY) or _missing(),
-            secret_key=_text_of(self.secret_file) or os.environ.get(SECRET) or None,
+            secret_key=_text_of(self.secret_file) or secret_of_environment(),
             base_url=self.address,
             ssl_context=self.trust(),
             rate=rate,

@@ -1,17 +1,16 @@
-"""One call of the API, whole: admission, attempts, deadline, and the error it ends with."""
+"""What every call of the API goes through: lanes, budget, pause, deadline and the way to close."""
 
 import hmac
 import math
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import attrs
-from tenacity import AsyncRetrying, RetryCallState
 from tenacity.wait import wait_base
 
 from identomat_async._budget import RateBudget
@@ -19,52 +18,31 @@ from identomat_async._clock import Deadline, LoopTime, deadline_at
 from identomat_async._home import Home
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._pause import JITTER, Pause
+from identomat_async._pause import Pause
+from identomat_async._wire._attempts import Attempts, Call, closed
 from identomat_async._wire._bare import bare, without_frames
 from identomat_async._wire._documents import result_of, status_in
 from identomat_async._wire._exchange import exchange
 from identomat_async._wire._files import Sink
+from identomat_async._wire._hints import exhausted
 from identomat_async._wire._line import Transport
 from identomat_async._wire._protocol import RESULT, Endpoint, Operation, WireRequest
-from identomat_async._wire._replies import Reply, exhausted
+from identomat_async._wire._reply import Reply
 from identomat_async._wire._retry import (
-    LONGEST_ASKED_WAIT,
     Quota,
     RetryPolicy,
     asked_wait,
-    may_repeat,
-    sound_wait,
 )
-from identomat_async._wire._transport import Library, Progress
+from identomat_async._wire._transport import Library, Progress, too_late
 from identomat_async.errors import (
     ClientClosedError,
     IdentomatError,
-    RateLimitedError,
-    RequestTimeoutError,
 )
 
 T = TypeVar("T")
 
 # Calls that are cut off leave at once, but for a transport that will not let go.
 _CLOSING_TIME = 1.0
-
-
-@attrs.frozen(kw_only=True)
-class Call(Generic[T]):
-    """
-    What is called.
-
-    Attributes:
-        operation: The method.
-        params: Its own parameters.
-        decode: Makes the value of a reply that has been checked.
-        sink: Takes the body of a success piece by piece.
-    """
-
-    operation: Operation
-    params: Mapping[str, object] = attrs.field(repr=False)
-    decode: Callable[[Reply], T] = attrs.field(repr=False)
-    sink: Sink | None = attrs.field(default=None, repr=False)
 
 
 @attrs.define(eq=False, repr=False, kw_only=True)
@@ -144,7 +122,7 @@ class Caller:
             IdentomatError: See the class that is raised.
         """
         if self.is_closed:
-            raise _closed()
+            raise closed()
         request = self.endpoint.look(token)
         decode = result_of(token, RESULT) if fresh else status_in
         del token
@@ -183,7 +161,7 @@ class Caller:
             IdentomatError: See the class that is raised.
         """
         self.check_usable()
-        attempts = _Attempts(self, call, self.span(deadline, call.operation))
+        attempts = Attempts(self, call, self.span(deadline, call.operation))
         failure: IdentomatError | None = None
         handled = sys.exception()
         with self._until_closed(attempts.span):
@@ -216,22 +194,33 @@ class Caller:
         request: WireRequest,
         *,
         sink: Sink | None = None,
-        progress: Progress | None = None,
+        progress: Progress,
     ) -> Reply:
-        """Make one request on a fresh connection; return its reply if it is a success."""
+        """
+        Make one request on a fresh connection; return its reply if it is a success.
+
+        All of it may take the timeout; but a medium that comes is held to a pace instead.
+        """
+        reply: Reply | None = None
+        progress.timeout = math.inf if operation.is_media else self.timeout
         try:
-            reply = await self._exchange(
-                request,
-                operation,
-                fresh=True,
-                timeout=self.timeout,
-                secret=self.secret,
-                sink=sink,
-                progress=progress,
-            )
+            with anyio.CancelScope() as progress.scope:
+                reply = await self._exchange(
+                    request,
+                    operation,
+                    fresh=True,
+                    timeout=self.timeout,
+                    secret=self.secret,
+                    sink=sink,
+                    progress=progress,
+                )
         except IdentomatError as error:
             self.pause.heed(asked_wait(error))
             raise
+        finally:
+            progress.scope = None  # it knows the task, and that everything
+        if reply is None:
+            raise too_late(operation, is_sent=progress.is_sent)
         return self._heeded(reply)
 
     def _heeded(self, reply: Reply) -> Reply:
@@ -280,7 +269,7 @@ class Caller:
                 await self._settled.wait()
 
     @contextmanager
-    def _until_closed(self, span: float = math.inf) -> Generator[None]:
+    def _until_closed(self, span: float) -> Generator[None]:
         with anyio.move_on_after(span) as scope:
             self._under_way.add(scope)
             try:
@@ -292,103 +281,3 @@ class Caller:
     def _tell_settled(self) -> None:
         if self._settled is not None and not self._under_way and not self._looks:
             self._settled.set()
-
-
-def _closed() -> ClientClosedError:
-    return ClientClosedError("the client was closed while the call was under way")
-
-
-class _Attempts(Generic[T]):
-    """The attempts of one call, and what they cost."""
-
-    def __init__(self, caller: Caller, call: Call[T], span: float) -> None:
-        self.span = span
-        self.started = anyio.current_time()
-        self.count = 0
-        self._caller = caller
-        self._call = call
-        self._progress = Progress()
-        self._was_applied = False
-        self._spent = 0
-
-    @property
-    def may_have_worked(self) -> bool:
-        """Whether the service may have acted on any of them."""
-        return self._was_applied or self._progress.is_sent
-
-    async def run(self) -> T:
-        policy = self._caller.retry
-        request = self._caller.endpoint.request(self._call.operation, self._call.params)
-        if not self.span:
-            raise self.cut_off()
-        retrying = AsyncRetrying(
-            retry=self._again, wait=self._wait, stop=self._stop, sleep=anyio.sleep, reraise=True
-        )
-        value: T = await retrying(self._once, request)
-        if self._call.sink is not None:
-            await self._call.sink.commit()
-        self._caller.quota.earn(self._spent if policy.attempts > 1 else 0)
-        return value
-
-    def cut_off(self) -> IdentomatError:
-        """Return the error of a call that was ended from outside."""
-        if self._caller.is_closed:
-            return _closed()
-        return RequestTimeoutError(
-            f"no answer within the deadline of {self.span:g} s", retryable=True, reason="deadline"
-        )
-
-    async def _once(self, request: WireRequest) -> T:
-        self._refuse_if_paused_for_long()
-        async with self._caller.admitted(self._call.operation):
-            if self._call.sink is not None:
-                await self._call.sink.rewind()
-            self.count += 1
-            reply = await self._caller.attempt(
-                self._call.operation, request, sink=self._call.sink, progress=self._progress
-            )
-        return self._call.decode(reply)
-
-    def _refuse_if_paused_for_long(self) -> None:
-        remaining = self._caller.pause.remaining()
-        if remaining > min(self._left(), LONGEST_ASKED_WAIT * (1 + JITTER)):
-            raise RateLimitedError(
-                "the service asked this client to wait longer than this call may take",
-                retry_after=remaining,
-                retryable=True,
-                reason="paused",
-            )
-
-    def _left(self) -> float:
-        return self.started + self.span - anyio.current_time()
-
-    def _again(self, state: RetryCallState) -> bool:
-        error = None if state.outcome is None else state.outcome.exception()
-        if isinstance(error, IdentomatError):
-            # The error knows better than the wire whether it can have had an effect.
-            self._was_applied |= error.maybe_applied
-            self._progress.is_sent = False
-        return may_repeat(error, self._call.operation, tries=state.attempt_number)
-
-    def _wait(self, state: RetryCallState) -> float:
-        # What the service asked for has become a pause of the whole client.
-        said = sound_wait(self._caller.retry.wait, state, _error_of(state))
-        return max(said, self._caller.pause.remaining())
-
-    def _stop(self, state: RetryCallState) -> bool:
-        error = _error_of(state)
-        if state.attempt_number >= self._caller.retry.attempts_for(self._call.operation):
-            return True
-        if asked_wait(error) > LONGEST_ASKED_WAIT or state.upcoming_sleep >= self._left():
-            return True
-        cost = self._caller.quota.spend(error)
-        if cost is None:
-            error.reason = error.reason or "quota"
-        self._spent += cost or 0
-        return cost is None
-
-
-def _error_of(state: RetryCallState) -> IdentomatError:
-    error = None if state.outcome is None else state.outcome.exception()
-    assert isinstance(error, IdentomatError)  # noqa: S101 - nothing else is tried again
-    return error

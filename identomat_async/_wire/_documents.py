@@ -8,7 +8,8 @@ from identomat_async._model._json import strict_json
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._wire._protocol import RESULT, Operation
-from identomat_async._wire._replies import Reply, read, undecodable
+from identomat_async._wire._replies import read, undecodable
+from identomat_async._wire._reply import Reply
 
 # Without one of them in its bytes a document names no session, unless somebody took pains to
 # hide it. The first is that of our own question, the others are those of the vendor's pages.
@@ -74,6 +75,6 @@ def check_session(document: Mapping[str, object], token: str, operation: Operati
 
 
 def _is_other(named: object, token: str, name: str) -> bool:
-    # Only the first can be nothing else than a token; what looks like one is taken for one.
-    is_one = isinstance(named, str) and (name == _NAMES[0] or len(named) == len(token))
+    # An id may be one of the service's own; what is as long as a token is taken for one.
+    is_one = isinstance(named, str) and (name != "sessionId" or len(named) == len(token))
     return is_one and named != token

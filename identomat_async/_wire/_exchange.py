@@ -17,7 +17,8 @@ from identomat_async._wire._files import Sink
 from identomat_async._wire._lane_transport import FRESH, PAUSE, PROGRESS, distrust, unwind
 from identomat_async._wire._line import Transport
 from identomat_async._wire._protocol import JSON_CAP, Operation, WireRequest
-from identomat_async._wire._replies import PAGE_MARKS, Reply, check, is_text
+from identomat_async._wire._replies import check
+from identomat_async._wire._reply import PAGE_MARKS, Reply, is_text
 from identomat_async._wire._transport import Library, Progress, translate
 from identomat_async.errors import (
     IdentomatError,
@@ -50,7 +51,7 @@ async def exchange(
     request: WireRequest,
     operation: Operation,
     *,
-    timeout: float,  # noqa: ASYNC109 - of a step; the caller bounds the whole
+    timeout: float,  # noqa: ASYNC109 - of a step
     fresh: bool,
     secret: bytes | None = None,
     sink: Sink | None = None,
@@ -65,7 +66,8 @@ async def exchange(
         transport: What carries it.
         request: What is sent.
         operation: What is asked; it says how large the body may be.
-        timeout: Seconds for each step: connecting, writing, each read.
+        timeout: Seconds for each step: connecting, writing, each read. The caller bounds
+            the whole.
         fresh: The reply is the first one on its connection.
         secret: The key with which a success must be signed, None if it need not be.
         sink: Takes the body of a success piece by piece instead of the reply.
@@ -81,7 +83,7 @@ async def exchange(
     if progress is None and _is_overheard(library):
         progress = Progress()
     if progress is not None:
-        progress.is_sent = True
+        progress.leave()
         extensions |= {"trace": progress.follow, PROGRESS: progress}
     failure: IdentomatError
     try:
@@ -129,7 +131,7 @@ async def _read(
             )
         else:
             bare = Reply(status=response.status_code, headers=headers, received=received)
-            reply = await _medium(bare, chunks, operation, secret or b"", sink)
+            reply = await _medium(bare, chunks, operation, secret, sink)
         check(reply, operation, secret=secret)
         if session is not None and may_name_session(reply.body):
             check_named(reply.body, session, operation)
@@ -149,7 +151,7 @@ async def _medium(
     bare: Reply,
     chunks: AsyncIterator[bytes],
     operation: Operation,
-    secret: bytes,
+    secret: bytes | None,
     sink: Sink | None,
 ) -> Reply:
     first = await _first(chunks)
@@ -182,6 +184,7 @@ async def _collect(
     chunks: AsyncIterator[bytes], operation: Operation, cap: int, first: bytes = b""
 ) -> bytes:
     gauge = _Gauge(operation, cap)
+    gauge.check(len(first))
     body = bytearray(first)
     turn = 0
     async for chunk in chunks:
@@ -194,11 +197,16 @@ async def _collect(
 
 
 async def _drain(
-    chunks: AsyncIterator[bytes], operation: Operation, secret: bytes, sink: Sink, first: bytes
-) -> bytes:
+    chunks: AsyncIterator[bytes],
+    operation: Operation,
+    secret: bytes | None,
+    sink: Sink,
+    first: bytes,
+) -> bytes | None:
     gauge = _Gauge(operation, operation.cap)
-    code = hmac.new(secret, first, "sha256")
+    code = None if secret is None else hmac.new(secret, first, "sha256")
     size = len(first)
+    gauge.check(size)
     turn = 0
     await sink.write(first)
     async for chunk in chunks:
@@ -207,9 +215,10 @@ async def _drain(
             await anyio.lowlevel.checkpoint()
         size += len(chunk)
         gauge.check(size)
-        code.update(chunk)
+        if code is not None:
+            code.update(chunk)
         await sink.write(chunk)
-    return code.digest()
+    return None if code is None else code.digest()
 
 
 class _Gauge:

@@ -5,8 +5,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
+import anyio
+
 from identomat_async._pause import Pause
-from identomat_async._wire._lanes import Lane, Lanes
+from identomat_async._wire._lanes import CLOSING_TIME, Lane, Lanes
 from identomat_async._wire._line import Carrier, Transport
 from identomat_async._wire._once import Once
 from identomat_async._wire._transport import Library, Progress, is_hung_up
@@ -42,7 +44,7 @@ class LaneTransport:
         """Send *request* on a lane, which comes back when the response is closed."""
         is_fresh = request.extensions.get(FRESH, False)
         if PROGRESS in request.extensions:
-            request.extensions[PROGRESS].is_sent = False
+            request.extensions[PROGRESS].stand_in_line()
         lane = await self.lanes.acquire(fresh=is_fresh)
         was_kept = lane.answers > 0
         try:
@@ -64,7 +66,7 @@ class LaneTransport:
             if pause is not None:
                 # It may have begun while this request stood in line for the lane.
                 await pause.passed()
-            progress.is_sent = True
+            progress.leave()
             response = await lane.carrier.handle_async_request(request)
         except BaseException:
             await self.lanes.drop(lane)
@@ -135,12 +137,13 @@ async def unwind(chunks: AsyncIterator[bytes] | None) -> None:
     Let a body end that is half read and whose connection is closed.
 
     It is a chain of async generators, and closing the first leaves the others to the
-    garbage collector, of which trio complains. Reading on ends all of them.
+    garbage collector, of which trio complains. Reading on ends all of them: at once where
+    the connection is ours, and by cancelling where one of somebody else goes on.
     """
     if not isinstance(chunks, AsyncGenerator):
         return
     body = cast("AsyncGenerator[bytes, None]", chunks)
-    with suppress(Exception):
+    with suppress(Exception), anyio.move_on_after(CLOSING_TIME):
         for _ in range(_MOST_LEFT_OVER):
             await anext(body)
     await body.aclose()

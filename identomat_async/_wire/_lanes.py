@@ -18,7 +18,7 @@ LONGEST_LIFE = 60.0
 LONGEST_IDLE = 55.0
 # Short, because a call whose deadline has passed waits for it, and may do so twice. It is
 # for the transports of others: closing our own waits for nothing.
-_CLOSING_TIME = 0.1
+CLOSING_TIME = 0.1
 
 
 class Closeable(Protocol):
@@ -135,7 +135,7 @@ class Lanes(Generic[C]):
             self._grant()
         # One after the other while that is quick, as it is with our own: then closing waits
         # for nothing. Those that are slow do not add up.
-        until = self._time() + _CLOSING_TIME
+        until = self._time() + CLOSING_TIME
         interruption: BaseException | None = None
         while self._free and self._time() < until:
             try:
@@ -195,5 +195,5 @@ class _Place:
 async def _close(lane: Lane[C]) -> None:
     # A close that is itself cancelled would leave a descriptor behind; one that fails
     # must not hide what the lane was dropped for.
-    with anyio.move_on_after(_CLOSING_TIME, shield=True), suppress(Exception):
+    with anyio.move_on_after(CLOSING_TIME, shield=True), suppress(Exception):
         await lane.carrier.aclose()

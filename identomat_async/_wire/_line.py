@@ -6,6 +6,7 @@
 import ssl
 from collections.abc import Awaitable, Coroutine, Sized
 from contextlib import suppress
+from traceback import walk_tb
 from typing import Any, Final, Never, Protocol
 
 import anyio.lowlevel
@@ -162,7 +163,13 @@ class _Plug:
     async def connect_tcp(self, *args: Any, **keywords: Any) -> Any:
         """Connect, and remember the socket below TLS."""
         self.pull()
-        self._stream = await self._backend.connect_tcp(*args, **keywords)
+        try:
+            self._stream = await self._backend.connect_tcp(*args, **keywords)
+        except BaseException as error:
+            # anyio before 4.16 forgets what it has just connected if the task is cancelled.
+            for frame, _ in walk_tb(error.__traceback__):
+                _abort(frame.f_locals.get("connected_stream"))
+            raise
         protocol = getattr(getattr(self._stream, "_stream", None), "_protocol", None)
         self.received = getattr(protocol, "read_queue", ())
         return _Stream(self._stream, self)
@@ -171,6 +178,7 @@ class _Plug:
         """Close the socket now."""
         stream, self._stream = self._stream, None
         if stream is not None:
+            _abort(getattr(stream, "_stream", None))
             closing: Coroutine[object, object, object] = stream.aclose()
             # It closes first, and only then lets others run. That it raises when it is
             # not waited for, or because the other side has gone, makes no difference.
@@ -211,6 +219,13 @@ class _Stream:
     async def start_tls(self, *args: Any, **keywords: Any) -> "_Stream":
         """Speak TLS from here on."""
         return _Stream(await self._inner.start_tls(*args, **keywords), self._plug)
+
+
+def _abort(stream: Any) -> None:
+    # asyncio keeps a socket until the other side has read what was written, and anyio before
+    # 4.16 lets others run before it puts an end to that. On trio there is nothing to do.
+    with suppress(AttributeError):
+        stream._transport.abort()
 
 
 async def _end(**_: object) -> Never:

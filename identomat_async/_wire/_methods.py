@@ -6,8 +6,6 @@ from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from pathlib import Path
 
-import anyio
-
 from identomat_async._clock import Deadline, Seconds, seconds
 from identomat_async._edge import refusing
 from identomat_async._model._codec import decode_screening_person
@@ -20,7 +18,8 @@ from identomat_async._model._screening import ScreeningPerson
 from identomat_async._model._sendable import sendable_members
 from identomat_async._model._steps import AnyStep
 from identomat_async._model._token import checked_token
-from identomat_async._wire._call import Call, Caller
+from identomat_async._wire._attempts import Call
+from identomat_async._wire._call import Caller
 from identomat_async._wire._documents import result_of
 from identomat_async._wire._files import AtomicFile, SinkError
 from identomat_async._wire._protocol import (
@@ -34,8 +33,10 @@ from identomat_async._wire._protocol import (
     other_operation,
     widget_url,
 )
-from identomat_async._wire._replies import Reply, content_type_of, decode_token, read
+from identomat_async._wire._replies import read
+from identomat_async._wire._reply import Reply, content_type_of
 from identomat_async._wire._scoped import Keep, ScopedSession, may_be_under_review
+from identomat_async._wire._tokens import decode_token
 from identomat_async.errors import ConfigurationError, SessionNotFoundError
 
 
@@ -149,17 +150,17 @@ class Methods:
             SessionInvalidError: The service calls the session invalid.
             IdentomatError: See the class that is raised; the session may still exist.
         """
-        call = Call(operation=DELETE, params=_session(token), decode=result_of(token, DELETE))
+        call = Call(
+            operation=DELETE,
+            params=_session(token),
+            decode=result_of(token, DELETE),
+            twice=self._caller.endpoint.is_signed,
+        )
         del token
-        until = anyio.current_time() + self._caller.span(deadline, DELETE)
-        for _ in range(2 if self._caller.endpoint.is_signed else 1):
-            left = max(0.0, until - anyio.current_time())
-            try:
-                return await self._caller.call(call, deadline=left)
-            except SessionNotFoundError as error:
-                if error.verified:
-                    break
-        return None
+        try:
+            return await self._caller.call(call, deadline=deadline)
+        except SessionNotFoundError:
+            return None
 
     @refusing
     def scoped(

@@ -1,18 +1,15 @@
 """What a reply means: a body that may be read, or which error. No I/O."""
 
 import hmac
-import re
-from collections.abc import Callable, Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from typing import TypeVar, cast
-
-import attrs
+from collections.abc import Callable
+from typing import TypeVar
 
 from identomat_async._model._json import json_or_error
-from identomat_async._model._token import is_token
+from identomat_async._wire._hints import exhausted, is_cached, retry_after
 from identomat_async._wire._protocol import Operation
+from identomat_async._wire._reply import PAGE_MARKS, Reply, content_type_of, is_text
 from identomat_async._wire._signing import matches
+from identomat_async._wire._tokens import CODE
 from identomat_async.errors import (
     ApiError,
     AuthenticationError,
@@ -32,60 +29,7 @@ T = TypeVar("T")
 
 # The two words that a body may consist of without being signed, byte for byte.
 _UNSIGNED_WORDS = {b'"SESSION_NOT_FOUND"', b'"SESSION_INVALID"'}
-# Tokens are lower case; the limit leaves room for one that is not.
-_CODE = re.compile(r"[A-Z]{2,32}(_[A-Z0-9]{1,32})*", re.ASCII)
-_SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?", re.ASCII)
-# A quota by its name, and its parameters: whole numbers, among others.
-_QUOTA = re.compile(rb'\s*"[^"]{0,64}"((?:\s*;\s*[a-z]{1,8}=(?:[0-9]{1,10}|:[^:]{0,64}:))+)\s*')
-_PARAMETER = re.compile(rb";\s*([rt])=([0-9]+)")
-_LONGEST_DATE = 64
-_LEAST_BARE = 16
-_LONGEST_HINT = 256
-# With these JSON, web pages and the blanks before them begin, and no image or video.
-PAGE_MARKS = frozenset(bytes([mark]) for mark in b'{["<-0123456789ntf \t\r\n\xef')
-# What caches between here and the service call an answer that they kept from earlier.
-_CACHE_HEADERS = (b"x-cache", b"x-cache-status", b"cf-cache-status", b"cache-status")
-_HINTS = frozenset((b"age", *_CACHE_HEADERS))
 _FRAMES = frozenset((b"content-length", b"transfer-encoding"))
-_KEPT = (b"hit", b"stale", b"updating", b"revalidated")
-_TEXTS = ("json", "html", "xml")
-_TOKEN_MEMBERS = ("session_token", "sessionToken", "sessionId", "token")
-
-
-# Not frozen: one is made at every look, and that would take twice as long.
-@attrs.define(kw_only=True)
-class Reply:
-    """
-    A reply as it was received.
-
-    Attributes:
-        status: The HTTP status.
-        headers: Name (lower case) and value of each, in order.
-        body: The exact bytes; empty when they went to a file.
-        head: The first byte of what went to a file.
-        digest: The HMAC of the bytes that went to a file, None when *body* holds them.
-        received: When it came, by the wall clock, in seconds since the epoch.
-    """
-
-    status: int
-    headers: Sequence[tuple[bytes, bytes]] = attrs.field(repr=False)
-    body: bytes = attrs.field(default=b"", repr=False)
-    head: bytes = attrs.field(default=b"", repr=False)
-    digest: bytes | None = attrs.field(default=None, repr=False)
-    received: float = 0.0
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the status is a 2xx."""
-        return 200 <= self.status < 300
-
-    def values(self, name: bytes) -> list[bytes]:
-        """Return the values of every header *name* (lower case)."""
-        return [value for key, value in self.headers if key == name]
-
-    def short_values(self, name: bytes) -> list[bytes]:
-        """Return those of 256 bytes at most; what is longer is no hint but an attack."""
-        return [value for value in self.values(name) if len(value) <= _LONGEST_HINT]
 
 
 def check(reply: Reply, operation: Operation, *, secret: bytes | None) -> None:
@@ -102,7 +46,7 @@ def check(reply: Reply, operation: Operation, *, secret: bytes | None) -> None:
     """
     is_success = reply.is_success
     is_word = reply.body in _UNSIGNED_WORDS
-    if (is_success or is_word) and _is_cached(reply):
+    if (is_success or is_word) and is_cached(reply):
         raise undecodable(operation, "cached", "the answer comes from a cache on the way")
     if is_word:
         verified = secret is not None and _is_signed(reply, secret)
@@ -114,6 +58,9 @@ def check(reply: Reply, operation: Operation, *, secret: bytes | None) -> None:
             retryable=True,
             maybe_applied=True,
         )
+    if reply.status < 200:
+        # An answer is only announced, or the connection is to speak something else.
+        raise undecodable(operation, "http", f"no answer came, but HTTP {reply.status}")
     if not is_success:
         raise _refusal(reply, operation)
     if reply.status == 206:
@@ -133,22 +80,6 @@ def _is_signed(reply: Reply, secret: bytes) -> bool:
     return matches(digest, reply.values(b"authorization"))
 
 
-def _is_cached(reply: Reply) -> bool:
-    if _HINTS.isdisjoint(name for name, _ in reply.headers):  # nearly always
-        return False
-    ages = [age.strip() for value in reply.short_values(b"age") for age in value.split(b",")]
-    if any(age.isdigit() and age.strip(b"0") for age in ages):
-        return True
-    values = [value for name in _CACHE_HEADERS for value in reply.short_values(name)]
-    return any(_is_hit(entry) for value in values for entry in value.lower().split(b","))
-
-
-def _is_hit(entry: bytes) -> bool:
-    # ``TCP_HIT from proxy``, or as RFC 9211 has it, ``name; hit; ttl=5``.
-    first, *parameters = (part.split() for part in entry.split(b";"))
-    return [b"hit"] in parameters or any(word.endswith(_KEPT) for word in first[:1])
-
-
 def _check_content(reply: Reply, operation: Operation) -> None:
     head = reply.body[:1] or reply.head
     if not head:
@@ -157,20 +88,6 @@ def _check_content(reply: Reply, operation: Operation) -> None:
         raise vendor_error(reply.body, operation) or undecodable(operation, "content-type")
     if head == b"<" or "html" in content_type_of(reply):
         raise undecodable(operation, "content-type")
-
-
-def content_type_of(reply: Reply) -> str:
-    """Return the content type in lower case, empty when there is none."""
-    for name, value in reply.headers:
-        if name == b"content-type":
-            return value.decode("latin-1").lower()
-    return ""
-
-
-def is_text(reply: Reply) -> bool:
-    """Tell whether *reply* calls itself JSON, XML or any text, so that it can be no medium."""
-    content_type = content_type_of(reply).lstrip()
-    return content_type.startswith("text/") or any(kind in content_type for kind in _TEXTS)
 
 
 def read(body: bytes, operation: Operation, decode: Callable[[bytes], T]) -> T:
@@ -190,32 +107,6 @@ def read(body: bytes, operation: Operation, decode: Callable[[bytes], T]) -> T:
     raise vendor_error(body, operation) or failure
 
 
-def decode_token(body: bytes) -> str:
-    """
-    Return the session token in the answer to `begin`.
-
-    It is a bare JSON string in practice; an object with the token as a member and a token
-    without quotes are understood too.
-
-    Raises:
-        ResponseDecodeError: There is no token in it.
-    """
-    value = json_or_error(body)
-    if isinstance(value, ResponseDecodeError):
-        text = body.strip().decode("ascii", errors="replace")
-        # Or "ok" would be one, and "service-unavailable".
-        is_long = len(text) >= _LEAST_BARE and any(map(str.isdigit, text))
-        value = text if is_long else None
-    if isinstance(value, dict):
-        members = cast("dict[str, object]", value)
-        named = (members[name] for name in _TOKEN_MEMBERS if name in members)
-        value = None if members.get("error") or "argumentError" in members else next(named, None)
-    if is_token(value) and not _CODE.fullmatch(value):
-        return value
-    del body, value
-    raise ResponseDecodeError("the answer to begin holds no session token", reason="shape")
-
-
 def vendor_error(body: bytes, operation: Operation, status: int = 200) -> ApiError | None:
     """Return the error that a body stands for whatever its HTTP status, None if it is none."""
     value = json_or_error(body)
@@ -226,7 +117,7 @@ def vendor_error(body: bytes, operation: Operation, status: int = 200) -> ApiErr
             operation=operation.name,
             reason="argument",
         )
-    if isinstance(value, str) and _CODE.fullmatch(value):
+    if isinstance(value, str) and CODE.fullmatch(value):
         return _session_error(status, value, operation, verified=False)
     return None
 
@@ -258,7 +149,7 @@ def _session_error(status: int, code: str, operation: Operation, *, verified: bo
 
 def _refusal(reply: Reply, operation: Operation) -> IdentomatError:
     status, name = reply.status, operation.name
-    if 300 <= status < 400 or status < 200:
+    if status < 400:
         return UnexpectedRedirectError(
             f"the service redirects (HTTP {status}): check base_url; nothing was followed",
             status_code=status,
@@ -334,56 +225,3 @@ def undecodable(
         retryable=True,
         maybe_applied=True,
     )
-
-
-def retry_after(reply: Reply) -> float | None:
-    """
-    Return the seconds that a reply asks to wait, None when it says nothing usable.
-
-    Decimal seconds, or an HTTP date less the reply's own ``Date`` (our wall clock where it
-    has none). Of several values the largest counts; senseless ones are ignored.
-    """
-    dates = [date for date in map(_http_date, reply.values(b"date")) if date is not None]
-    since = dates[0] if dates else reply.received
-    values = reply.short_values(b"retry-after")
-    asked = [seconds for value in values for seconds in _asked(value, since)]
-    return max(asked, default=None)
-
-
-def exhausted(reply: Reply) -> float:
-    """
-    Return the seconds for which no request is left, 0 if the reply does not say so.
-
-    That is a quota of the ``RateLimit`` header with ``r=0``, and its ``t``, as in
-    draft-ietf-httpapi-ratelimit-headers-10; of several the longest. Anything else is
-    ignored: what is left is no reason to ask sooner.
-    """
-    for name, _ in reply.headers:
-        if name == b"ratelimit":
-            break
-    else:  # nearly always
-        return 0.0
-    items = [item for value in reply.short_values(b"ratelimit") for item in value.split(b",")]
-    quotas = [quota for quota in map(_QUOTA.fullmatch, items) if quota is not None]
-    told = [dict(_PARAMETER.findall(quota[1])) for quota in quotas]
-    return max(
-        (float(quota.get(b"t", 0)) for quota in told if quota.get(b"r") == b"0"), default=0.0
-    )
-
-
-def _asked(value: bytes, since: float) -> list[float]:
-    until = _http_date(value)
-    if until is not None:
-        return [max(0.0, until - since)]
-    texts = [text.strip() for text in value.decode("latin-1").split(",")]
-    return [float(text) for text in texts if _SECONDS.fullmatch(text)]
-
-
-def _http_date(value: bytes) -> float | None:
-    if len(value) > _LONGEST_DATE:
-        return None
-    try:
-        date = parsedate_to_datetime(value.decode("latin-1"))
-        return date.replace(tzinfo=date.tzinfo or UTC).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -79,11 +79,13 @@ class ScopedSession(AbstractAsyncContextManager[str, None]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        failure: IdentomatError | None = None
+        failure: Exception | None = None
         # Whoever cancels the block wants its session gone, too.
         with anyio.CancelScope(shield=True):
             try:
                 failure = await self._end()
+            except Exception as other:  # noqa: BLE001 - keep's own, anything may come
+                failure = other
             except BaseException as other:
                 # Whoever cancels an asyncio task twice does not want to wait.
                 self._tell(other)

@@ -52,15 +52,32 @@ def account_of_environment() -> Account:
     Read the three variables that this library knows; nothing else in it reads any.
 
     Raises:
-        ConfigurationError: There is no company key.
+        ConfigurationError: There is no company key, or a secret key that is empty.
     """
     if not os.environ.get("IDENTOMAT_COMPANY_KEY"):
         raise ConfigurationError("set IDENTOMAT_COMPANY_KEY to the company's key")
     return Account(
         company_key=os.environ["IDENTOMAT_COMPANY_KEY"],
-        secret_key=os.environ.get("IDENTOMAT_SECRET_KEY") or None,
+        secret_key=secret_of_environment(),
         base_url=os.environ.get("IDENTOMAT_BASE_URL") or DEFAULT_BASE_URL,
     )
+
+
+def secret_of_environment() -> str | None:
+    """
+    Read the secret key, None if its variable is not set.
+
+    Raises:
+        ConfigurationError: It is set and empty, as when a deployment has lost the secret:
+            no reason to believe answers that are not signed.
+    """
+    secret = os.environ.get("IDENTOMAT_SECRET_KEY")
+    if secret == "":
+        raise ConfigurationError(
+            "IDENTOMAT_SECRET_KEY is set but empty: set it to the secret key, or unset it if "
+            "requests are not signed"
+        )
+    return secret
 
 
 def checked_timeout(timeout: Seconds) -> float:
@@ -168,7 +185,9 @@ def _lane_maker(
             "base_url must be https where a proxy is used: http would show it the company key"
         )
     if ssl_context is not None:
-        context = checked_ssl_context(ssl_context, is_here=endpoint.is_here)
+        # To a proxy on another machine 127.0.0.1 is that machine.
+        is_here = endpoint.is_here and (proxy is None or proxy.is_here)
+        context = checked_ssl_context(ssl_context, is_here=is_here)
     elif is_plain and (proxy is None or not proxy.is_tls):
         # A context that trusts nobody costs nothing, and http:// needs none.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

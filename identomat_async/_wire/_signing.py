@@ -1,9 +1,8 @@
 """
 HMAC-SHA256 over the exact bytes of a body.
 
-The formulas are the vendor's (page "HMAC Authorization" of its documentation). That the
-key is the UTF-8 text of the secret, and that a part is the raw value of its field, is our
-reading; the documentation does not say.
+The formula is the vendor's (page "HMAC Authorization" of its documentation). That the key
+is the UTF-8 text of the secret is our reading; the documentation does not say.
 """
 
 import base64
@@ -19,20 +18,7 @@ _LONGEST_HEADER = 256
 
 def code_for_body(secret: bytes, body: bytes) -> str:
     """Return the base64 code of *body*."""
-    return _base64(hmac.digest(secret, body, "sha256"))
-
-
-def code_for_parts(secret: bytes, parts: Iterable[bytes]) -> str:
-    """
-    Return the base64 code of a multipart body.
-
-    The digest of each part is the key of the next. The text parts come first, then the
-    files.
-    """
-    key = secret
-    for part in parts:
-        key = hmac.digest(key, part, "sha256")
-    return _base64(key)
+    return base64.b64encode(hmac.digest(secret, body, "sha256")).decode("ascii")
 
 
 def authorization(code: str) -> str:
@@ -61,24 +47,14 @@ def digest_in(header: bytes) -> bytes | None:
     return digest if canonical else None
 
 
-def is_signed(secret: bytes, body: bytes, headers: Iterable[bytes]) -> bool:
+def matches(expected: bytes, headers: Iterable[bytes]) -> bool:
     """
-    Tell whether *body* carries a valid signature.
+    Tell whether an answer carries the digest *expected*.
 
     Args:
-        secret: The key.
-        body: The exact bytes that were received.
-        headers: Every ``Authorization`` header of the reply; there must be exactly one.
+        expected: The HMAC of the exact bytes that were received.
+        headers: Every ``Authorization`` header of the answer; there must be exactly one.
     """
-    return matches(hmac.digest(secret, body, "sha256"), headers)
-
-
-def matches(expected: bytes, headers: Iterable[bytes]) -> bool:
-    """Tell whether the one header there is carries the digest *expected*."""
     values = list(headers)
     digest = digest_in(values[0]) if len(values) == 1 else None
     return digest is not None and hmac.compare_digest(digest, expected)
-
-
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode("ascii")

@@ -1,5 +1,6 @@
 """The only module that knows the HTTP library, whichever of the two it is."""
 
+import math
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -7,6 +8,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
+import anyio
 import attrs
 
 from identomat_async._wire._line import EACH_ITS_OWN, Carrier, Line, Transport
@@ -58,9 +60,30 @@ class _Unseen(tuple[bytes, ...]):
 
 @attrs.define(eq=False)
 class Progress:
-    """How far a request has come, for the error of a call that is cut off."""
+    """
+    How far a request has come, for the error of a call that is cut off.
+
+    Attributes:
+        is_sent: Whether the service may have it.
+        scope: What ends the request when its time is up, if anything does.
+        timeout: Seconds that it may take from when it leaves.
+    """
 
     is_sent: bool = False
+    scope: anyio.CancelScope | None = None
+    timeout: float = math.inf
+
+    def stand_in_line(self) -> None:
+        """Take note that the request waits for a connection, which is not its own time."""
+        self.is_sent = False
+        if self.scope is not None:
+            self.scope.deadline = math.inf
+
+    def leave(self) -> None:
+        """Take note that it leaves now."""
+        self.is_sent = True
+        if self.scope is not None:
+            self.scope.deadline = anyio.current_time() + self.timeout
 
     async def follow(self, step: str, facts: dict[str, Any]) -> None:
         """Take note of a step of the HTTP library (its ``trace`` extension)."""
@@ -282,12 +305,7 @@ def translate(error: Exception, operation: Operation) -> TransportError | Respon
         return _proxy_refusal(error, operation)
     is_unsent = _is(error, "ConnectError", "ConnectTimeout", "PoolTimeout")
     if _is(error, "TimeoutException"):
-        return RequestTimeoutError(
-            "no connection in time" if is_unsent else "no answer in time",
-            operation=operation.name,
-            retryable=True,
-            maybe_applied=not is_unsent,
-        )
+        return too_late(operation, is_sent=not is_unsent)
     if _is(error, "RemoteProtocolError") and not _is_disconnect(error):
         return ResponseDecodeError(
             "the answer breaks the rules of HTTP",
@@ -305,6 +323,16 @@ def translate(error: Exception, operation: Operation) -> TransportError | Respon
         operation=operation.name,
         retryable=not tls,
         maybe_applied=not is_unsent,
+    )
+
+
+def too_late(operation: Operation, *, is_sent: bool) -> RequestTimeoutError:
+    """Return the error of a request that took longer than it may."""
+    return RequestTimeoutError(
+        "no answer in time" if is_sent else "no connection in time",
+        operation=operation.name,
+        retryable=True,
+        maybe_applied=is_sent,
     )
 
 

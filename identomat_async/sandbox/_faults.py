@@ -1,6 +1,6 @@
 """Which faults there are, and which of them strikes which request. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import takewhile
@@ -236,18 +236,19 @@ def fault_for(
         seed: Chooses among all possible runs.
         operation: The method, such as ``"result"`` or ``"result/face"``.
         token: The session; for a `begin` what stands for it.
-        n: The how-manieth request for *token* it is, from 1.
+        n: The how-manieth request of *operation* for *token* it is, from 1.
         share: How likely a fault is, 0 to 1.
         kinds: The faults to choose from.
-        most: How many may strike one token, so that success stays possible; None for no
-            limit. For the same reason the third that would prove what is not true (see
+        most: How many may strike one method for one token, so that success stays possible;
+            None for no limit. For the same reason the third that would prove what is not true (see
             `Fault.proves`) gives way to another one of *kinds*, if there is any.
     """
 
+    def strikes(request: int) -> bool:
+        return chance(seed, "strikes", operation, token, request) < share
+
     def drawn(request: int) -> Fault | None:
-        if not _strikes(seed, token, request, share) or _is_spared(
-            seed, token, request, share, most
-        ):
+        if not strikes(request) or _is_spared(strikes, request, most):
             return None
         return _picked(kinds, operation, chance(seed, operation, token, request))
 
@@ -268,18 +269,14 @@ def chance(seed: int, *what: object) -> float:
     return int.from_bytes(blake2b(said, key=str(seed).encode(), digest_size=7).digest()) / 2**56
 
 
-def _strikes(seed: int, token: str, n: int, share: float) -> bool:
-    return chance(seed, "strikes", token, n) < share
-
-
-def _is_spared(seed: int, token: str, n: int, share: float, most: int | None) -> bool:
+def _is_spared(strikes: Callable[[int], bool], n: int, most: int | None) -> bool:
     if most is None:
         return False
     struck = 0
     for earlier in range(1, n):
         if struck >= most:
             break
-        struck += _strikes(seed, token, earlier, share)
+        struck += strikes(earlier)
     return struck >= most
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 
 import attrs
@@ -36,13 +37,13 @@ class Asked:
     name: str
 
 
-def asked_by(call: Call, arrival: int) -> Asked:
+def asked_by(call: Call, number: Callable[[], int]) -> Asked:
     """
     Read from a call which session it is about.
 
     Args:
         call: The request.
-        arrival: Its number among all requests: the name of one that has no other.
+        number: Counts those of its method that have no other name, and so gives them one.
     """
     try:
         parts = read_parts(call.content_type, call.body)
@@ -54,7 +55,7 @@ def asked_by(call: Call, arrival: int) -> Asked:
     token, config = sent.get("session_token"), sent.get("config_id")
     if call.operation != "begin" and isinstance(token, str):
         return Asked(operation=call.operation, token=token, name=token)
-    name = f"config {config}" if isinstance(config, str) else f"request {arrival}"
+    name = f"config {config}" if isinstance(config, str) else f"request {number()}"
     return Asked(operation=call.operation, token=None, name=name)
 
 
@@ -108,7 +109,7 @@ class FaultDesk:
             self.desk.service.note_poll(asked.token)
 
     def _scene(self, call: Call, asked: Asked, n: int, answer: Answer) -> Scene:
-        by_chance = chance(self.seed, "scene", asked.name, n)
+        by_chance = chance(self.seed, "scene", asked.operation, asked.name, n)
         other = self._somebody_else(asked.token, by_chance)
         is_poll = call.operation == "result" and asked.token is not None
         return Scene(

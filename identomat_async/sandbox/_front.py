@@ -23,9 +23,9 @@ class Front:
             front.mode = Mode.down()     # and now nobody is served
 
     Which fault strikes which request depends on nothing but the seed, the method, the
-    session and the how-manieth request for it that is: never on timing or order. A
-    `begin` has no session yet; its ``config_id`` stands for it, or its number among all
-    requests.
+    session and the how-manieth request of that method for it that is: never on timing, nor
+    on what else is asked in between. A `begin` has no session yet; its ``config_id`` stands
+    for it, or its number among those that have none.
 
     It may be asked and told from any thread while it serves.
 
@@ -35,9 +35,9 @@ class Front:
         kinds: The faults to choose from: rows (``"F14"``) or single ones
             (``"F14-short"``), see `FAULTS`. None for all that pass, which leaves out
             those after which a client rightly stops asking.
-        most: How many may strike one session, so that success stays possible; None for
-            no limit. With a limit, faults of many kinds do not prove what is not true
-            either, such as that a session is gone: see `fault_for`.
+        most: How many may strike each method for one session, so that success stays
+            possible; None for no limit. With a limit, faults of many kinds do not prove
+            what is not true either, such as that a session is gone: see `fault_for`.
         mode: How the service is doing as a whole.
         retry_after: The seconds for which faults ask clients to wait.
         ssl_context: For TLS; None for plain HTTP.
@@ -128,7 +128,7 @@ class Front:
         Args:
             operation: The method.
             name: What stands for the session.
-            n: The how-manieth request for it.
+            n: The how-manieth request of the method for it.
             signed: Whether answers are signed, so that a signature can be at fault.
         """
         kinds = self.kinds

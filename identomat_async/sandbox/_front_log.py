@@ -18,7 +18,8 @@ class Exchange:
         at: When it was there whole, by the sandbox's clock.
         operation: The method: ``"begin"``, ``"result"``, ``"result/face"``...
         token: The session; for a `begin` the new one; None where there is none.
-        n: The how-manieth request for this session it was; 1 for every `begin`.
+        n: The how-manieth request of its method for this session it was; 1 for every `begin`
+            without a ``config_id``.
         connection: The number of the connection, from 1 in order of arrival.
         turn: The how-manieth request on that connection it was.
         fault: The id of the fault that struck it, None for none.
@@ -42,8 +43,7 @@ class Log:
         self._lock = Lock()
         self._exchanges: deque[Exchange] = deque(maxlen=_KEPT)
         self._struck: Counter[str] = Counter()
-        self._asked: Counter[str] = Counter()
-        self.arrivals: int = 0
+        self._asked: Counter[tuple[str, str | None]] = Counter()
         self.connections: int = 0
         self.open: int = 0
         self.peak: int = 0
@@ -61,17 +61,11 @@ class Log:
         with self._lock:
             self.open -= 1
 
-    def arrived(self) -> int:
-        """Count a request; returns its number."""
+    def asked(self, operation: str, name: str | None) -> int:
+        """Count a request of a method for a session, or for none; return its number."""
         with self._lock:
-            self.arrivals += 1
-            return self.arrivals
-
-    def asked(self, name: str) -> int:
-        """Count a request for a session; returns the how-manieth it is."""
-        with self._lock:
-            self._asked[name] += 1
-            return self._asked[name]
+            self._asked[operation, name] += 1
+            return self._asked[operation, name]
 
     def note(self, exchange: Exchange) -> None:
         """Keep what became of a request."""

@@ -99,8 +99,8 @@ class Talk:
         self._turns += 1
         at = self._desk.now()
         log, mode = self._front.log, self._front.mode_now
-        asked = asked_by(call, log.arrived())
-        n = log.asked(asked.name)
+        asked = asked_by(call, lambda: log.asked(call.operation, None))
+        n = log.asked(asked.operation, asked.name)
         fault, token = None, asked.token
         instead = self._instead(mode, asked, n)
         if instead is None:

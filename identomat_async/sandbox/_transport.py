@@ -82,7 +82,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         self, request: httpx.Request, body: bytes, fault: Fault | None
     ) -> httpx.Response:
         call = _call_of(request, body)
-        asked = asked_by(call, self._requests)
+        asked = asked_by(call, lambda: self._requests)
         _, steps = self._desk.answer(call, asked, self._requests, fault)
         line = Line(request, steps, self._left)
         # Until the answer has been read to its end, nothing else can be on this connection.

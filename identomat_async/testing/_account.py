@@ -53,8 +53,9 @@ class Account:
 
     def environment(self, base_url: str) -> Mapping[str, str]:
         """Return the variables that `IdentomatClient.from_env` reads, for the API at *base_url*."""
+        secret = {} if self.secret_key is None else {"IDENTOMAT_SECRET_KEY": self.secret_key}
         return {
             "IDENTOMAT_COMPANY_KEY": self.company_key,
-            "IDENTOMAT_SECRET_KEY": self.secret_key or "",
+            **secret,
             "IDENTOMAT_BASE_URL": base_url,
         }

@@ -143,7 +143,7 @@ def test_a_web_app_says_when_its_key_is_revoked_and_keeps_its_people(database: P
 
 
 @contextmanager
-def working(server: Any) -> Generator[subprocess.Popen[str]]:
+def working(server: Any, stdin: Any = subprocess.PIPE) -> Generator[subprocess.Popen[str]]:
     environment = os.environ | {
         "IDENTOMAT_COMPANY_KEY": "company-key",
         "IDENTOMAT_BASE_URL": server.base_url,
@@ -152,7 +152,7 @@ def working(server: Any) -> Generator[subprocess.Popen[str]]:
         [sys.executable, "-m", "examples.worker"],
         cwd=ROOT,
         env=environment,
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -170,15 +170,30 @@ def test_a_worker_ends_when_it_is_told_to(number: int) -> None:
     with sandbox.serve() as server, working(server) as process:
         assert process.stdin is not None
         assert process.stderr is not None
-        process.stdin.write("no token\nsession-1\n")
+        process.stdin.write("no token\nsession-1\nno token\n")
         process.stdin.flush()
         said = process.stderr.readline()
+        process.stderr.readline()
         process.send_signal(number)
         _, ended = process.communicate(timeout=20)
 
     assert said.startswith("a line was left out: a session token is")
     assert "no token" not in said
     assert ended == "ended; 1 sessions are open\n"
+    assert process.returncode == 0
+
+
+def test_a_worker_takes_its_tokens_from_a_file_too(tmp_path: Path) -> None:
+    sandbox = Sandbox("company-key")
+    file = tmp_path / "tokens.txt"
+    file.write_text("session-1\nsession-2\nno token")
+    with file.open() as stdin, sandbox.serve() as server, working(server, stdin) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        _, ended = process.communicate(timeout=20)
+
+    assert ended == "ended; 2 sessions are open\n"
     assert process.returncode == 0
 
 

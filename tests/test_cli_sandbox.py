@@ -37,6 +37,11 @@ class Running:
             assert name, process.stderr and process.stderr.read()
             self.variables[name] = value.strip()
 
+    def told_after(self, words: str) -> str:
+        assert self.process.stderr is not None
+        lines = (line.rstrip() for line in self.process.stderr)
+        return next(line.removeprefix(words) for line in lines if line.startswith(words))
+
     def ask(self, operation: str, **sent: str) -> httpx.Response:
         url = f"{self.variables['IDENTOMAT_BASE_URL']}{operation}/"
         return httpx.post(url, json={"company_key": "k", **sent}, trust_env=False)
@@ -143,4 +148,5 @@ def test_it_says_where_a_browser_sees_all_sessions() -> None:
         _, told = sandbox.interrupt()
 
     assert "All sessions, to see and to decide: " + str(page.url) in told
+    assert "Be verified in a browser: " + str(page.url.join("/")) + "\n" in told
     assert page.status_code == 200

@@ -85,7 +85,8 @@ def sandbox(
         with local.serve(host=host, port=port, public=True, front=front) as server:
             # On this machine a client reaches it without TLS, if it asks for this machine.
             url = _reached(server.base_url)
-            _say(url, _reached(server.sessions_url), source, is_local=server.is_local)
+            pages = _reached(server.sessions_url).removesuffix("sessions")
+            _say(url, pages, source, is_local=server.is_local)
             _wait()
     except ConfigurationError as error:
         raise typer.BadParameter(str(error)) from None
@@ -108,7 +109,7 @@ def _reached(url: str) -> str:
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("[::]", "[::1]")
 
 
-def _say(base_url: str, sessions: str, source: str | None, *, is_local: bool) -> None:
+def _say(base_url: str, pages: str, source: str | None, *, is_local: bool) -> None:
     console = console_for(sys.stdout)
     console.print(f"export IDENTOMAT_BASE_URL={base_url}", soft_wrap=True)
     if source is not None:
@@ -116,7 +117,8 @@ def _say(base_url: str, sessions: str, source: str | None, *, is_local: bool) ->
     console.print("export IDENTOMAT_COMPANY_KEY=any-key-will-do")
     if not is_local:
         typer.echo(_WARNING, err=True)
-    typer.echo(f"All sessions, to see and to decide: {sessions}", err=True)
+    typer.echo(f"Be verified in a browser: {pages}", err=True)
+    typer.echo(f"All sessions, to see and to decide: {pages}sessions", err=True)
     typer.echo("Ctrl-C ends it.", err=True)
 
 

@@ -4,7 +4,14 @@ import sys
 from io import TextIOWrapper
 from typing import cast
 
-_EXTRAS = frozenset({"h11", "typer", "rich", "starlette", "uvicorn", "python_multipart"})
+# What the two extras bring, by the names under which it is imported.
+_EXTRAS = frozenset(
+    {
+        *("typer", "rich"),
+        *("h11", "jinja2", "markdown_it", "markupsafe"),
+        *("python_multipart", "starlette", "uvicorn"),
+    }
+)
 _INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
 
 

@@ -353,6 +353,10 @@ def test_every_outcome_has_a_name_and_a_code() -> None:
         told = of_watch(outcome, token_hash="h")
         assert (told.outcome, told.code) == (name, code)
         assert told.document(show_personal=False)["status"] in {None, "UNKNOWN"}
+    gone = of_watch(SessionGone(token="a", polls=3, waited=64.2, verified=True), token_hash="h")
+    assert gone.explained == "the service does not know this session (3 looks in 64 s)"
+    signed = of_watch(SessionGone(token="a", polls=1, verified=True), token_hash="h")
+    assert signed.explained.endswith("(1 look in 0 s)")
     told = of_watch(PollFailed(token="a", last_error=invalid), token_hash="h")
     assert (told.code, told.error) == (Exit.GONE, "SessionInvalidError")
     assert _exits.of_error(ValueError()) is Exit.FAULT

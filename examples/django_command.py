@@ -15,22 +15,47 @@ from django.apps import apps
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
-from identomat_async import Delivery, IdentomatClient, ResultPoller, Settled, Until, Watch
+from identomat_async import (
+    DeadlinePassed,
+    Delivery,
+    IdentomatClient,
+    Outcome,
+    PollFailed,
+    ResultPoller,
+    SessionGone,
+    SessionStatus,
+    Settled,
+    Until,
+    Watch,
+)
 
 HALF_AN_HOUR = timedelta(minutes=30)
 
 
+def verdict_of(outcome: Outcome) -> tuple[str | None, bool]:
+    """Return what to store, and whether that is the end of it; docs/outcomes.md says why."""
+    match outcome:
+        case Settled(result=result, final=final):
+            return str(result.status), final
+        case DeadlinePassed(status=SessionStatus.MANUAL_CHECK):
+            return "MANUAL_CHECK", False
+        case DeadlinePassed() | SessionGone():
+            return "EXPIRED", True
+        case PollFailed():
+            return None, False
+
+
 def keep(delivery: Delivery) -> None:
     """Write a verdict down. The same delivery may come again; then nothing changes."""
-    outcome = delivery.outcome
-    verdict = str(outcome.status) if isinstance(outcome, Settled) else "EXPIRED"
+    verdict, is_final = verdict_of(delivery.outcome)
+    closed_by = delivery.id if is_final else None
     checks: Any = apps.get_model("shop", "Check").objects
     close_old_connections()  # as at the end of a request: the database may have been away
-    checks.filter(token=delivery.token, delivery=None).update(delivery=delivery.id, verdict=verdict)
+    checks.filter(token=delivery.token, delivery=None).update(delivery=closed_by, verdict=verdict)
 
 
 class Command(BaseCommand):
-    """Awaits the verdicts of all checks that are open, and ends when there are none."""
+    """Awaits the verdicts of all checks that are open; what is still open is for the next run."""
 
     help = "Await the verdicts of all identity checks that are open."
     connect = IdentomatClient.from_env
@@ -52,4 +77,4 @@ class Command(BaseCommand):
             while len(poller):
                 await anyio.sleep(1)
             await poller.drain()
-        self.stdout.write(f"{len(open_checks)} checks have come to an end")
+        self.stdout.write(f"{len(open_checks)} checks were looked at")

@@ -18,10 +18,15 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 
 from identomat_async import (
+    DeadlinePassed,
     Delivery,
     Flags,
     IdentomatClient,
+    Outcome,
+    PollFailed,
     ResultPoller,
+    SessionGone,
+    SessionStatus,
     Settled,
     SqliteJournal,
     Until,
@@ -34,42 +39,52 @@ START = f"""{HEAD}<title>Shop</title>
 <form method="post" action="/checks/7"><button>Verify me</button></form>"""
 PAGE = f"""{HEAD}<title>Your identity check</title><p role="status">One moment.</p><script>
 const told = new EventSource(location.pathname + "/events");
-told.onmessage = (event) => {{
-    document.querySelector("p").textContent = event.data;
-    if (!["IN_PROGRESS", "MANUAL_CHECK"].includes(event.data)) told.close();
-}}</script>"""
+told.onmessage = (event) => document.querySelector("p").textContent = event.data;
+told.addEventListener("end", () => told.close());</script>"""
 
 
 def ask(statement: str, *values: object) -> list[tuple[str, ...]]:
-    """Run one statement on the table, which has a row per check and room for one delivery."""
-    path = os.environ.get("DATABASE", "checks.sqlite")
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+    """Run one statement on the table: a row per session, and the one delivery that closed it."""
+    with closing(sqlite3.connect(os.environ.get("DATABASE", "checks.sqlite"))) as db, db:
         db.execute(
-            "CREATE TABLE IF NOT EXISTS checks (customer TEXT PRIMARY KEY, token TEXT UNIQUE,"
-            " begun TEXT, delivery TEXT UNIQUE, verdict TEXT)"
+            "CREATE TABLE IF NOT EXISTS checks (id INTEGER PRIMARY KEY, customer TEXT,"
+            " token TEXT UNIQUE, begun TEXT, delivery TEXT UNIQUE, verdict TEXT)"
         )
         return db.execute(statement, values).fetchall()
 
 
+def verdict_of(outcome: Outcome) -> tuple[str | None, bool]:
+    """Return what to store, and whether that is the end of it; docs/outcomes.md says why."""
+    match outcome:
+        case Settled(result=result, final=final):
+            return str(result.status), final
+        case DeadlinePassed(status=SessionStatus.MANUAL_CHECK):
+            return "MANUAL_CHECK", False
+        case DeadlinePassed() | SessionGone():
+            return "EXPIRED", True
+        case PollFailed():
+            return None, False
+
+
 def keep(delivery: Delivery) -> None:
     """Write a verdict down. The same delivery may come again; then nothing changes."""
-    outcome = delivery.outcome
-    verdict = str(outcome.status) if isinstance(outcome, Settled) else "EXPIRED"
+    verdict, is_final = verdict_of(delivery.outcome)
     statement = "UPDATE checks SET verdict = ?, delivery = ? WHERE token = ? AND delivery IS NULL"
-    ask(statement, verdict, delivery.id, delivery.token)
+    ask(statement, verdict, delivery.id if is_final else None, delivery.token)
 
 
-def find(customer: str) -> tuple[str, ...]:
-    """Return the token and verdict of a customer's check."""
-    if rows := ask("SELECT token, verdict FROM checks WHERE customer = ?", customer):
-        return rows[0]
+def latest(customer: str) -> tuple[str, ...]:
+    """Return the token of a customer's latest session, its verdict, and what closed it."""
+    rows = ask("SELECT token, verdict, delivery FROM checks WHERE customer = ?", customer)
+    if rows:
+        return rows[-1]
     raise HTTPException(404, "no check was begun")
 
 
 def open_checks() -> Iterator[Watch]:
     """Return the checks without a verdict."""
-    rows = ask("SELECT customer, token, begun FROM checks WHERE delivery IS NULL")
-    for customer, token, at in rows:
+    rows = ask("SELECT token, customer, begun FROM checks WHERE delivery IS NULL")
+    for token, customer, at in rows:
         begun = datetime.fromisoformat(at)
         yield Watch(token, reference=customer, begun=begun, deadline=begun + HALF_AN_HOUR)
 
@@ -91,48 +106,50 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-@app.get("/")
-async def start() -> HTMLResponse:
+@app.get("/", response_class=HTMLResponse)
+async def start() -> str:
     """Show where a customer begins, who would be logged in."""
-    return HTMLResponse(START)
+    return START
 
 
 @app.post("/checks/{customer}")
 async def begin(customer: str, request: Request) -> RedirectResponse:
-    """Begin a check and send the person there."""
-    client: IdentomatClient = app.state.client
-    back = str(request.url_for("come_back", customer=customer))
-    token = await client.begin(Flags(return_url=back))
-    ask(
-        "INSERT OR REPLACE INTO checks VALUES (?, ?, ?, NULL, NULL)",
-        customer,
-        token,
-        datetime.now(UTC).isoformat(),
-    )
-    await app.state.poller.watch(token, reference=customer)
+    """Send the person to the check that is under way, or to a new one."""
+    client, poller = app.state.client, app.state.poller
+    rows = ask("SELECT token FROM checks WHERE customer = ?", customer)
+    token = next((token for (token,) in rows if token in poller), None)
+    if token is None:
+        back = str(request.url_for("come_back", customer=customer))
+        token = await client.begin(Flags(return_url=back))
+        begun = datetime.now(UTC).isoformat()
+        ask("INSERT INTO checks VALUES (NULL, ?, ?, ?, NULL, NULL)", customer, token, begun)
+        await poller.watch(token, reference=customer)
     return RedirectResponse(client.widget_url(token), status_code=303)
 
 
-@app.get("/checks/{customer}")
-async def come_back(customer: str) -> HTMLResponse:
+@app.get("/checks/{customer}", response_class=HTMLResponse)
+async def come_back(customer: str) -> str:
     """Greet the person who comes back, and look at once."""
-    token, _ = find(customer)
-    app.state.poller.nudge(token)
-    return HTMLResponse(PAGE)
+    token, _, delivery = latest(customer)
+    if not app.state.poller.nudge(token) and delivery is None:
+        # An operator has taken longer than is waited for, or nobody could read a verdict.
+        await app.state.poller.watch(token, reference=customer)
+    return PAGE
 
 
 @app.get("/checks/{customer}/events")
 async def tell(customer: str) -> StreamingResponse:
     """Tell the page how the check stands, until there is a verdict."""
+    latest(customer)  # while there can still be a 404
 
     async def events() -> AsyncGenerator[str]:
-        while True:
-            token, verdict = find(customer)
+        delivery = None
+        while delivery is None:
+            token, verdict, delivery = latest(customer)
             session = app.state.poller.session(token)
             yield f"data: {verdict or (session and session.status) or 'IN_PROGRESS'}\n\n"
-            if verdict:
-                return
             await anyio.sleep(1)
+        yield "event: end\ndata: there is a verdict\n\n"
 
     return StreamingResponse(events(), media_type="text/event-stream")
 

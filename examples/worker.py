@@ -10,6 +10,7 @@ import asyncio
 import json
 import signal
 import sys
+import threading
 
 from identomat_async import ConfigurationError, Delivery, IdentomatClient, ResultPoller
 
@@ -22,20 +23,26 @@ def write(delivery: Delivery) -> None:
 
 
 async def take_tokens(poller: ResultPoller) -> None:
-    """Watch whatever comes in."""
-    lines = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
-    )
-    async for line in lines:
+    """Watch whatever comes in, from a pipe or a file."""
+    loop, lines = asyncio.get_running_loop(), asyncio.Queue[str]()
+    stdin = open(0, errors="replace", closefd=False)  # noqa: ASYNC230, SIM115 - no wait
+
+    def read() -> None:
+        for line in stdin:
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+
+    # A file cannot be awaited, and a read of a pipe may never end: the thread holds nobody up.
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        line = await lines.get()
         try:
-            await poller.watch(line.decode("ascii", "replace").strip())
+            await poller.watch(line.strip())
         except ConfigurationError as error:
             print("a line was left out:", error, file=sys.stderr)
 
 
 async def work(client: IdentomatClient) -> None:
-    """Poll until a signal comes, or polling ends by itself."""
+    """Poll until a signal comes, or something fails."""
     poller = ResultPoller(client)
     running = asyncio.create_task(poller.run(write))
     taking = asyncio.create_task(take_tokens(poller))
@@ -43,11 +50,11 @@ async def work(client: IdentomatClient) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told_to_end.set)
     ending = asyncio.create_task(told_to_end.wait())
-    await asyncio.wait([running, ending], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([running, taking, ending], return_when=asyncio.FIRST_COMPLETED)
     await poller.drain(grace=10)
-    for task in (taking, ending):
-        task.cancel()
     await running
+    if taking.done():  # which it never is by itself
+        await taking
     print("ended;", len(poller), "sessions are open", file=sys.stderr)
 
 

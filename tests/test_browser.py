@@ -11,6 +11,7 @@ import pytest
 from identomat_async.sandbox import Front, Sandbox, SandboxServer, Script
 from tests._browser_host import Host, hosting
 from tests._web_app import serving
+from tests.test_cli_sandbox import running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
@@ -158,6 +159,20 @@ def violations(page: "Page") -> list[str]:
         f"{each['id']}: {[node['target'] for node in each['nodes']]}"
         for each in found["violations"]
     ]
+
+
+def test_three_clicks_lead_from_a_sandbox_that_was_just_started_to_an_approval(
+    visitor: Visitor,
+) -> None:
+    with running() as started:
+        visitor.page.goto(started.told_after("Be verified in a browser: "))
+        visitor.press("Begin a session")
+        visitor.press("Agree and continue")
+        visitor.press("Approve")
+        visitor.page.get_by_text("This session is approved.").wait_for()
+
+    assert visitor.clicks == 3
+    assert visitor.complaints == []
 
 
 def test_three_clicks_lead_to_an_approval_that_arrives_by_itself(

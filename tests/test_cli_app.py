@@ -1,6 +1,9 @@
 """What all commands have in common: help, exit codes, completion, and how they end."""
 
+import os
 import resource
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,6 +12,7 @@ from typer.testing import CliRunner
 
 from identomat_async._cli import _exits
 from identomat_async._cli._app import COMMANDS, app
+from tests._cli_ground import MAIN
 from tests.test_cli_demo import run_main
 from tests.test_cli_sandbox import running
 
@@ -91,8 +95,9 @@ def test_nobody_listening_is_one_line() -> None:
     )
 
     assert (done.exit_code, done.stdout) == (8, "")
-    assert done.stderr.startswith("identomat: ")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == (
+        "identomat: the connection failed (127.0.0.1:9); `identomat doctor` says more\n"
+    )
 
 
 def test_letters_that_a_terminal_does_not_have_are_no_traceback() -> None:
@@ -100,6 +105,31 @@ def test_letters_that_a_terminal_does_not_have_are_no_traceback() -> None:
 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "out", "said"),
+    [
+        ("hash a >&-", 1, "", "identomat: standard output is closed; "),
+        ("hash a 2>&-", 0, "78da91511e67\n", ""),
+        ("hash - <&-", 2, "", "identomat: no session was named"),
+    ],
+)
+def test_a_stream_that_is_closed_is_no_traceback(
+    arguments: str, code: int, out: str, said: str
+) -> None:
+    shell = f'exec "$0" -c "$1" {arguments}'
+    done = subprocess.run(  # noqa: S603  # our own code
+        ["/bin/sh", "-c", shell, sys.executable, MAIN],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"IDENTOMAT_COMPANY_KEY": "k"},
+    )
+
+    assert (done.returncode, done.stdout) == (code, out)
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == (1 if said else 0)
 
 
 def test_a_sandbox_is_up_in_two_seconds() -> None:

@@ -1,8 +1,10 @@
 """`identomat demo`, from its options to its exit code."""
 
+import importlib.metadata
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -157,7 +159,17 @@ sys.meta_path.insert(0, Interrupting())
     assert (done.returncode, done.stderr) == (130, "")
 
 
-@pytest.mark.parametrize("missing", ["typer", "rich", "starlette"])
+def brought(*extras: str) -> list[str]:
+    """Return what extras bring, by the names under which it is imported."""
+    found: list[str] = []
+    for required in importlib.metadata.requires("identomat-async") or ():
+        name, _, condition = required.partition(";")
+        if any(f"extra == '{extra}'" in condition for extra in extras):
+            found.append(re.split(r"[\[<>=~! ]", name)[0].replace("-", "_").removesuffix("_py"))
+    return found
+
+
+@pytest.mark.parametrize("missing", brought("cli", "sandbox"))
 def test_without_an_extra_it_says_what_to_install(missing: str) -> None:
     done = run_main("demo", before=f"sys.modules[{missing!r}] = None")
 

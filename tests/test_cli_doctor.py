@@ -56,6 +56,14 @@ def test_all_is_well_and_nothing_was_changed(place: Place) -> None:
     assert place.sandbox.tokens == ()
 
 
+def test_a_sandbox_with_a_front_tells_its_time_too() -> None:
+    sandbox = Sandbox()
+    with sandbox.serve(front=Front()) as server:
+        done = Place(sandbox, server.base_url).run("doctor", "--json")
+
+    assert verdicts(done.stdout)["clock"] == "fine"
+
+
 def test_people_get_a_table_with_what_to_do(place: Place) -> None:
     done = place.run("doctor")
 

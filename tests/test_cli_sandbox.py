@@ -37,6 +37,11 @@ class Running:
             assert name, process.stderr and process.stderr.read()
             self.variables[name] = value.strip()
 
+    def told_after(self, words: str) -> str:
+        assert self.process.stderr is not None
+        lines = (line.rstrip() for line in self.process.stderr)
+        return next(line.removeprefix(words) for line in lines if line.startswith(words))
+
     def ask(self, operation: str, **sent: str) -> httpx.Response:
         url = f"{self.variables['IDENTOMAT_BASE_URL']}{operation}/"
         return httpx.post(url, json={"company_key": "k", **sent}, trust_env=False)
@@ -127,13 +132,17 @@ def test_what_cannot_be_is_refused_before_anything_is_printed(options: tuple[str
     assert done.stdout == ""
 
 
-def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"\n", b"\xff\xfecanary"], ids=["empty", "binary"])
+def test_a_file_without_a_secret_is_refused_and_not_repeated(
+    tmp_path: Path, content: bytes
+) -> None:
     file = tmp_path / "secret"
-    file.write_text("\n")
+    file.write_bytes(content)
 
     done = CliRunner().invoke(app, ["sandbox", "--port", "0", "--secret-file", str(file)])
 
-    assert done.exit_code == 2
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"identomat: {file} holds no key\n"
 
 
 def test_it_says_where_a_browser_sees_all_sessions() -> None:
@@ -143,4 +152,5 @@ def test_it_says_where_a_browser_sees_all_sessions() -> None:
         _, told = sandbox.interrupt()
 
     assert "All sessions, to see and to decide: " + str(page.url) in told
+    assert "Be verified in a browser: " + str(page.url.join("/")) + "\n" in told
     assert page.status_code == 200

@@ -318,6 +318,13 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(place: Place, tmp_path: 
 # screening
 
 
+def test_nobody_knows_what_the_service_says_of_a_person_that_is_not_there(place: Place) -> None:
+    done = place.run("screening", "foo")
+
+    assert (done.exit_code, done.stdout) == (8, "")
+    assert done.stderr.count("\n") == 1
+
+
 def test_screening_shows_how_much_there_is_and_more_if_asked_for(place: Place) -> None:
     token = planted(place, "approved")
     result = json.loads(place.run("result", token, "--json", "--show-personal").stdout)["result"]

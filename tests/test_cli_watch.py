@@ -4,8 +4,10 @@ import io
 import json
 import signal
 from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import anyio
 import attrs
 import pytest
 from rich.console import Console
@@ -262,6 +264,23 @@ async def test_many_sessions_come_to_their_outcomes_and_a_file_is_read_in_one_go
     assert len(told) == 30
 
 
+async def test_the_age_that_is_shown_is_the_one_that_was_said() -> None:
+    sandbox = Sandbox(life=Script())
+    for token in ("old", "told"):
+        sandbox.plant(token, "in_progress")
+    told = Item(token="told", begun=datetime.now(UTC) - timedelta(hours=2))
+    here, _ = waiting(sandbox, Reading(["old"], []))
+    here.board.add([told])
+    screen = io.StringIO()
+    here.console = Console(file=screen, width=100, force_terminal=True)
+
+    with anyio.move_on_after(1.0):
+        await here.watch(attrs.evolve(PLAN, age=3600.0))
+
+    assert "1:00:0" in screen.getvalue()
+    assert "2:00:0" in screen.getvalue()
+
+
 async def test_a_few_are_looked_at_at_once_and_many_are_not() -> None:
     requests = []
     for count in (2, 40):
@@ -353,6 +372,10 @@ def test_every_outcome_has_a_name_and_a_code() -> None:
         told = of_watch(outcome, token_hash="h")
         assert (told.outcome, told.code) == (name, code)
         assert told.document(show_personal=False)["status"] in {None, "UNKNOWN"}
+    gone = of_watch(SessionGone(token="a", polls=3, waited=64.2, verified=True), token_hash="h")
+    assert gone.explained == "the service does not know this session (3 looks in 64 s)"
+    signed = of_watch(SessionGone(token="a", polls=1, verified=True), token_hash="h")
+    assert signed.explained.endswith("(1 look in 0 s)")
     told = of_watch(PollFailed(token="a", last_error=invalid), token_hash="h")
     assert (told.code, told.error) == (Exit.GONE, "SessionInvalidError")
     assert _exits.of_error(ValueError()) is Exit.FAULT
@@ -367,9 +390,9 @@ def test_what_is_nested_is_shown_by_its_path() -> None:
 
 
 def drawn(board: Board, stats: object, rows: int) -> str:
-    items = list(board.first(rows))
     shown = [
-        row_of(item, None, token_hash=item.token, age=5, show_personal=True) for item, _ in items
+        row_of(item, None, token_hash=item.token, age=5, show_personal=True)
+        for item in board.first(rows)
     ]
     console = Console(file=io.StringIO(), width=100)
     console.print(picture(board, shown, stats))  # type: ignore[arg-type]
@@ -380,7 +403,7 @@ def drawn(board: Board, stats: object, rows: int) -> str:
 async def test_a_crowd_is_drawn_in_part(source) -> None:
     stats = attrs.evolve(ResultPoller(source).stats(), limited_by="paused")
     board = Board()
-    board.add([Item(token=f"t{n}", reference="[red]Anna[/red]") for n in range(30)], now=0.0)
+    board.add([Item(token=f"t{n}", reference="[red]Anna[/red]") for n in range(30)])
 
     shown = drawn(board, stats, 3)
 

@@ -1,10 +1,18 @@
 """The programs in the documentation run; their fixtures' page has tests of its own."""
 
+import json
 import re
 from typing import Any, get_args
 
 import pytest
 
+from identomat_async import (
+    DeadlinePassed,
+    Outcome,
+    SessionResult,
+    SessionStatus,
+    Settled,
+)
 from identomat_async._polling._tally import LimitedBy
 from identomat_async.sandbox import Sandbox
 from tests._docs_ground import DOCS, blocks_of, run_code, sandbox_client
@@ -54,6 +62,48 @@ async def test_each_outcome_is_recorded_as_the_table_says(
     said = capsys.readouterr().out
     assert said.startswith(f"customer:7 {stored} - ")
     assert SAID[status] in said
+
+
+INVENTED = [None, "IN_PROGRESS", "MANUAL_CHECK", "APPROVED", "REJECTED", "DISAGREED", "paused"]
+
+
+def ended(kind: type[Outcome], status: str | None) -> Outcome:
+    seen = None if status is None else SessionStatus(status)
+    if kind is not Settled:
+        return kind(token="t", status=seen)
+    document = SessionResult.from_json(json.dumps({"result": status}).encode())
+    return Settled(token="t", status=seen, result=document)
+
+
+def means(kind: type[Outcome], status: str | None, row: list[str]) -> bool:
+    """Tell whether a row of the table is about such an outcome."""
+    named, statuses, *_ = row
+    if named != f"`{kind.__name__}`":
+        return False
+    if status == "paused":
+        return statuses.startswith("any")
+    return statuses == "any or none" or (f"`{status}`" if status else "none") in statuses
+
+
+@pytest.mark.parametrize("status", INVENTED)
+@pytest.mark.parametrize("kind", get_args(Outcome))
+def test_every_outcome_with_every_status_has_one_row_and_the_code_stores_what_it_says(
+    kind: type[Outcome], status: str | None
+) -> None:
+    page = DOCS / "outcomes.md"
+    table = [line[2:-2].split(" | ") for line in page.read_text().splitlines() if "| `" in line]
+    (code,) = blocks_of(page)
+    record = run_code(code)["record"]
+
+    found = [row[2] for row in table if means(kind, status, row)]
+
+    if kind is Settled and (status is None or not SessionStatus(status).is_terminal):
+        assert found == []  # there is no such outcome
+    elif kind is DeadlinePassed and status in {"APPROVED", "REJECTED", "DISAGREED"}:
+        assert found == []  # a verdict that was there has been found
+    else:
+        (stored,) = found
+        assert re.split("[,:;]", stored)[0] == record(ended(kind, status))
 
 
 async def test_a_review_is_pending_until_it_is_decided(capsys: Any) -> None:

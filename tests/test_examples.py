@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -18,7 +19,17 @@ import pytest
 from fastapi.testclient import TestClient
 
 from examples import script, trio_app, worker
-from identomat_async import Delivery, ResultPoller, SessionResult, SessionStatus, Settled
+from identomat_async import (
+    DeadlinePassed,
+    Delivery,
+    Outcome,
+    PollFailed,
+    ResultPoller,
+    SessionGone,
+    SessionResult,
+    SessionStatus,
+    Settled,
+)
 from identomat_async.sandbox import Front, Mode, Sandbox, Script
 from tests._web_app import serving
 
@@ -38,6 +49,11 @@ def until(reached: Callable[[], Any], *, seconds: float = 30.0) -> Any:
 # A web app
 
 
+def _settled(status: str) -> Settled:
+    result = SessionResult.from_json(json.dumps({"result": status}).encode())
+    return Settled(token="token-7", status=result.status, result=result)
+
+
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DATABASE", str(tmp_path / "checks.sqlite"))
@@ -51,8 +67,10 @@ def rows(database: Path) -> list[tuple[Any, ...]]:
 
 
 def told(web: Any, customer: str) -> list[str]:
-    with web.stream("GET", f"/checks/{customer}/events") as lines:
-        return [line.removeprefix("data: ") for line in lines.iter_lines() if line]
+    with web.stream("GET", f"/checks/{customer}/events") as answer:
+        *statuses, end = answer.read().decode().removesuffix("\n\n").split("\n\n")
+    assert end.startswith("event: end\n")
+    return [status.removeprefix("data: ") for status in statuses]
 
 
 def test_a_person_goes_comes_back_and_is_told_the_verdict(
@@ -72,6 +90,7 @@ def test_a_person_goes_comes_back_and_is_told_the_verdict(
         assert "EventSource" in web.get("/checks/customer-7").text
         events = told(web, "customer-7")
         assert web.get("/checks/nobody").status_code == 404
+        assert web.get("/checks/nobody/events").status_code == 404
 
     assert events[-1] == "APPROVED"
     assert set(events) <= {"APPROVED", "IN_PROGRESS"}
@@ -84,21 +103,77 @@ def test_the_same_delivery_twice_is_written_down_once(database: Path) -> None:
     from examples import fastapi_app  # noqa: PLC0415
 
     fastapi_app.ask(
-        "INSERT INTO checks VALUES ('customer-7', 'token-7', ?, NULL, NULL)",
+        "INSERT INTO checks VALUES (NULL, 'customer-7', 'token-7', ?, NULL, NULL)",
         datetime.now(UTC).isoformat(),
     )
-    outcome = _outcome("approved")
+    outcome = _settled("approved")
 
     for attempt in (1, 2):
         fastapi_app.keep(Delivery(id="first", outcome=outcome, attempt=attempt))
-    fastapi_app.keep(Delivery(id="second", outcome=_outcome("rejected")))
+    fastapi_app.keep(Delivery(id="second", outcome=_settled("rejected")))
 
     assert rows(database) == [("customer-7", "token-7", "first", "APPROVED")]
 
 
-def _outcome(status: str) -> Settled:
-    result = SessionResult.from_json(json.dumps({"result": status}).encode())
-    return Settled(token="token-7", status=result.status, result=result)
+OUTCOMES = [
+    (_settled("approved"), "APPROVED", True),
+    (_settled("rejected"), "REJECTED", True),
+    (_settled("disagreed"), "DISAGREED", True),
+    (_settled("manual_check"), "MANUAL_CHECK", False),
+    (DeadlinePassed(token="token-7"), "EXPIRED", True),
+    (DeadlinePassed(token="token-7", status=SessionStatus.MANUAL_CHECK), "MANUAL_CHECK", False),
+    (SessionGone(token="token-7"), "EXPIRED", True),
+    (PollFailed(token="token-7", status=SessionStatus.APPROVED), None, False),
+]
+
+
+@pytest.mark.parametrize(("outcome", "verdict", "is_final"), OUTCOMES)
+def test_what_is_pending_or_unknown_leaves_the_row_open_for_a_later_verdict(
+    outcome: Outcome, verdict: str | None, is_final: bool, database: Path
+) -> None:
+    from examples import fastapi_app  # noqa: PLC0415
+
+    fastapi_app.ask("INSERT INTO checks VALUES (NULL, 'c', 'token-7', '', NULL, NULL)")
+    fastapi_app.keep(Delivery(id="first", outcome=outcome))
+    first = rows(database)
+    fastapi_app.keep(Delivery(id="second", outcome=_settled("approved")))
+
+    assert first == [("c", "token-7", "first" if is_final else None, verdict)]
+    assert rows(database)[0][2:] == (("first", verdict) if is_final else ("second", "APPROVED"))
+
+
+def test_who_begins_twice_is_sent_to_the_same_check_and_a_verdict_is_never_wiped(
+    identomat_server: Any, identomat_sandbox: Any, identomat_env: Any, database: Path
+) -> None:
+    from examples.fastapi_app import app, latest  # noqa: PLC0415
+
+    identomat_sandbox.script("abandoned")
+    with TestClient(app, follow_redirects=False) as web:
+        first, again = (web.post("/checks/anna").headers["location"] for _ in range(2))
+        identomat_sandbox.decide(identomat_sandbox.tokens[0], "rejected")
+        web.get("/checks/anna")
+        until(lambda: rows(database)[0][3])
+        anew = web.post("/checks/anna").headers["location"]
+
+    assert first == again != anew
+    assert anew.endswith(latest("anna")[0])
+    assert [row[3] for row in rows(database)] == ["REJECTED", None]
+
+
+def test_who_comes_back_to_a_check_that_nobody_watches_is_watched_again(
+    identomat_server: Any, identomat_sandbox: Any, identomat_env: Any, database: Path
+) -> None:
+    from examples import fastapi_app  # noqa: PLC0415
+
+    identomat_sandbox.plant("token-7", "approved")
+    with TestClient(fastapi_app.app) as web:
+        fastapi_app.ask("INSERT INTO checks VALUES (NULL, 'anna', 'token-7', '', NULL, NULL)")
+        for _ in range(2):  # the second time it is looked at at once
+            assert web.get("/checks/anna").status_code == 200
+        assert told(web, "anna")[-1] == "APPROVED"
+        watched = web.get("/healthz").json()["watched"]
+        web.get("/checks/anna")
+        assert web.get("/healthz").json()["watched"] == watched == 0
 
 
 def test_a_web_app_that_is_killed_loses_nobody(database: Path) -> None:
@@ -143,7 +218,7 @@ def test_a_web_app_says_when_its_key_is_revoked_and_keeps_its_people(database: P
 
 
 @contextmanager
-def working(server: Any) -> Generator[subprocess.Popen[str]]:
+def working(server: Any, stdin: Any = subprocess.PIPE) -> Generator[subprocess.Popen[str]]:
     environment = os.environ | {
         "IDENTOMAT_COMPANY_KEY": "company-key",
         "IDENTOMAT_BASE_URL": server.base_url,
@@ -152,7 +227,7 @@ def working(server: Any) -> Generator[subprocess.Popen[str]]:
         [sys.executable, "-m", "examples.worker"],
         cwd=ROOT,
         env=environment,
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -170,15 +245,30 @@ def test_a_worker_ends_when_it_is_told_to(number: int) -> None:
     with sandbox.serve() as server, working(server) as process:
         assert process.stdin is not None
         assert process.stderr is not None
-        process.stdin.write("no token\nsession-1\n")
+        process.stdin.write("no token\nsession-1\nno token\n")
         process.stdin.flush()
         said = process.stderr.readline()
+        process.stderr.readline()
         process.send_signal(number)
         _, ended = process.communicate(timeout=20)
 
     assert said.startswith("a line was left out: a session token is")
     assert "no token" not in said
     assert ended == "ended; 1 sessions are open\n"
+    assert process.returncode == 0
+
+
+def test_a_worker_takes_its_tokens_from_a_file_too(tmp_path: Path) -> None:
+    sandbox = Sandbox("company-key")
+    file = tmp_path / "tokens.txt"
+    file.write_text("session-1\nsession-2\nno token")
+    with file.open() as stdin, sandbox.serve() as server, working(server, stdin) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        _, ended = process.communicate(timeout=20)
+
+    assert ended == "ended; 2 sessions are open\n"
     assert process.returncode == 0
 
 
@@ -253,6 +343,16 @@ async def test_people_are_verified_at_once_in_a_trio_program(
 # Django
 
 
+def test_both_databases_are_told_the_same() -> None:
+    named = re.compile(r"^def verdict_of.*?(?=^def )", re.DOTALL | re.MULTILINE)
+    shown = [
+        named.findall((ROOT / "examples" / f"{name}.py").read_text())
+        for name in ("fastapi_app", "django_command")
+    ]
+
+    assert shown[0] == shown[1] != []
+
+
 def test_a_management_command_awaits_what_is_open_in_its_own_table(tmp_path: Path) -> None:
     program = """
 import sys
@@ -296,7 +396,7 @@ print(sorted(Check.objects.values_list("token", "verdict")))
 
     assert done.stderr == ""
     first, second = done.stdout.splitlines()
-    assert first == "3 checks have come to an end"
+    assert first == "3 checks were looked at"
     assert second == str(
         [("done", "REJECTED"), ("one", "APPROVED"), ("three", "APPROVED"), ("two", "APPROVED")]
     )

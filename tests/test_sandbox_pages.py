@@ -101,7 +101,7 @@ async def test_pages_are_no_requests_of_a_client(sandbox: Sandbox) -> None:
         pytest.param(OWN | {"sec-fetch-site": "cross-site"}, id="the-browser-knows-better"),
     ],
 )
-@pytest.mark.parametrize("path", ["/sessions/decide", f"/?session_token={TOKEN}"])
+@pytest.mark.parametrize("path", ["/sessions/decide", f"/?session_token={TOKEN}", "/begin"])
 async def test_pages_of_other_sites_decide_nothing(
     sandbox: Sandbox, path: str, headers: dict[str, str]
 ) -> None:
@@ -111,6 +111,18 @@ async def test_pages_of_other_sites_decide_nothing(
 
     assert answer.status_code == 403
     assert sandbox.truth(TOKEN).script == Script.of("approved", after=20)
+    assert sandbox.tokens == (TOKEN,)
+
+
+async def test_a_session_is_begun_by_hand_and_leads_to_its_page(sandbox: Sandbox) -> None:
+    begun = await post(sandbox, "/begin")
+    page = await get(sandbox, begun.headers["location"])
+
+    (token,) = sandbox.tokens
+    assert begun.status_code == 303
+    assert begun.headers["location"] == f"/?session_token={token}"
+    assert "Agree and continue" in shown(page)
+    assert (await get(sandbox, "/begin")).status_code == 405
 
 
 @pytest.mark.parametrize("headers", [OWN, {"sec-fetch-site": "same-origin"}])

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
@@ -47,9 +48,11 @@ def test_a_browser_sees_and_decides_over_one_connection(
     decided = http.post("/sessions/decide", data=FORM, headers=own)
     head = http.head("/sessions")
     gone = http.post("/?session_token=x", data=FORM, headers=own)
+    told = [parsedate_to_datetime(each.headers["date"]).timestamp() for each in (page, decided)]
 
     statuses = [each.status_code for each in (page, style, foreign, decided, head, gone)]
     assert statuses == [200, 200, 403, 204, 200, 404]
+    assert all(abs(time.time() - at) < 10 for at in told)
     assert int(page.headers["content-length"]) == len(page.content)
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "frame-ancestors *" in page.headers["content-security-policy"]

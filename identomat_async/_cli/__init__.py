@@ -1,15 +1,25 @@
 """The `identomat` command line: one file per command, put together in `_app`."""
 
+import os
 import sys
 from io import TextIOWrapper
+from pathlib import Path
 from typing import cast
 
-_EXTRAS = frozenset({"h11", "typer", "rich", "starlette", "uvicorn", "python_multipart"})
+# What the two extras bring, by the names under which it is imported.
+_EXTRAS = frozenset(
+    {
+        *("typer", "rich"),
+        *("h11", "jinja2", "markdown_it", "markupsafe"),
+        *("python_multipart", "starlette", "uvicorn"),
+    }
+)
 _INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
 
 
 def main() -> None:
     """Run the command line; the process ends with its exit code."""
+    _fill_in()
     for stream in (sys.stdout, sys.stderr):
         # A terminal of another alphabet is no reason to end in a traceback.
         cast("TextIOWrapper", stream).reconfigure(errors="backslashreplace")
@@ -25,3 +35,13 @@ def main() -> None:
         sys.exit(f"identomat needs {package}: pip install 'identomat-async[cli,sandbox]'")
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+
+
+def _fill_in() -> None:
+    # A stream that the shell has closed (`>&-`) is None here.
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open()  # noqa: SIM115  # as long as the process
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # as above
+    if sys.stdout is None:
+        sys.exit("identomat: standard output is closed; send it to /dev/null to do without")

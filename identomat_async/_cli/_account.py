@@ -108,8 +108,8 @@ class Account:
             ConfigurationError: The key is missing, or something cannot work.
         """
         return IdentomatClient(
-            _text_of(self.key_file) or os.environ.get(KEY) or _missing(),
-            secret_key=_text_of(self.secret_file) or secret_of_environment(),
+            text_of(self.key_file) or os.environ.get(KEY) or _missing(),
+            secret_key=text_of(self.secret_file) or secret_of_environment(),
             base_url=self.address,
             ssl_context=self.trust(),
             rate=rate,
@@ -117,7 +117,13 @@ class Account:
         )
 
 
-def _text_of(file: Path | None) -> str | None:
+def text_of(file: Path | None) -> str | None:
+    """
+    Return the key in a file, None without a file.
+
+    Raises:
+        ConfigurationError: It holds none; what it holds is not repeated.
+    """
     if file is None:
         return None
     try:

@@ -11,7 +11,7 @@ from identomat_async._cli._delete import delete
 from identomat_async._cli._demo import demo
 from identomat_async._cli._doctor import doctor
 from identomat_async._cli._exits import Exit, as_markdown
-from identomat_async._cli._group import Commands
+from identomat_async._cli._group import Command, Commands
 from identomat_async._cli._hash import hash_
 from identomat_async._cli._journal import journal
 from identomat_async._cli._media import media
@@ -47,7 +47,7 @@ app = typer.Typer(
 )
 for heading, commands in COMMANDS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=heading)(command)
+        app.command(name, cls=Command, rich_help_panel=heading)(command)
 
 
 @app.callback(invoke_without_command=True)

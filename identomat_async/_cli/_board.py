@@ -17,21 +17,21 @@ class Board:
     Who is still open, and what became of the others.
 
     Attributes:
-        open: Sessions without an outcome, with when they were taken on, in order.
+        open: Sessions without an outcome, in order.
         ended: Outcomes, by what they count as.
         code: What it all counts as so far.
         is_fed: Whether no more sessions will come.
     """
 
-    open: dict[str, tuple[Item, float]] = attrs.field(factory=dict[str, tuple[Item, float]])
+    open: dict[str, Item] = attrs.field(factory=dict[str, Item])
     ended: Counter[str] = attrs.field(factory=Counter[str])
     code: Exit = Exit.FINE
     is_fed: bool = False
 
-    def add(self, items: Iterable[Item], now: float) -> None:
+    def add(self, items: Iterable[Item]) -> None:
         """Take sessions on; one that is open already stays as it is."""
         for item in items:
-            self.open.setdefault(item.token, (item, now))
+            self.open.setdefault(item.token, item)
 
     def end(self, told: Told) -> None:
         """Note what became of a session."""
@@ -53,7 +53,7 @@ class Board:
         """How many there are so far."""
         return self.done + len(self.open)
 
-    def first(self, count: int) -> Iterator[tuple[Item, float]]:
+    def first(self, count: int) -> Iterator[Item]:
         """Give the first of those that are open."""
         return islice(self.open.values(), count)
 

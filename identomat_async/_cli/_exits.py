@@ -40,7 +40,7 @@ MEANINGS = {
     Exit.MANUAL_CHECK: "An operator has to look",
     Exit.DISAGREED: "The person refused the terms",
     Exit.OPEN: "No verdict yet, or none before the deadline",
-    Exit.GONE: "There is no such session, person, image or video",
+    Exit.GONE: "There is no such session, image or video",
     Exit.FAILED: "No answer, or none that can be used: try again later",
     Exit.REFUSED: "The account is refused, or answers are not signed as they must be",
     Exit.INTERRUPTED: "Interrupted by Ctrl-C",

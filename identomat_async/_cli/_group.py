@@ -4,11 +4,13 @@ import sys
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
+from identomat_async._cli._account import Account
+from identomat_async._cli._doctor_line import Address
 from identomat_async._cli._exits import Exit, of_error
 from identomat_async._cli._terminal import fail
-from identomat_async.errors import IdentomatError
+from identomat_async.errors import IdentomatError, TransportError
 
 
 class Commands(TyperGroup):
@@ -31,6 +33,19 @@ class Commands(TyperGroup):
             fail(said_of(error))
             code = Exit.FAULT
         sys.exit(int(code or 0))
+
+
+class Command(TyperCommand):
+    """A command, which says where it was that it could not reach."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it."""
+        try:
+            return super().invoke(ctx)
+        except TransportError as error:
+            address = Address.of(Account(base_url=ctx.params.get("base_url")).address)
+            fail(f"{error} ({address}); `identomat doctor` says more")
+            raise typer.Exit(of_error(error)) from None
 
 
 def hint_of(error: typer.TyperException) -> str:

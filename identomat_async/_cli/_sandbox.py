@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from identomat_async._cli._account import SECRET, text_of
 from identomat_async._cli._terminal import console_for
 from identomat_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from identomat_async.sandbox import Life
 
-_SECRET = "IDENTOMAT_SECRET_KEY"  # noqa: S105  # the name of a variable
 _WARNING = (
     "Warning: whoever reaches this machine reaches this sandbox, which keeps nobody out."
     " Clients on other machines want https: put a proxy with TLS in between."
@@ -35,7 +35,7 @@ def sandbox(
             exists=True,
             dir_okay=False,
             readable=True,
-            help=f"A file with the secret key. Without it {_SECRET} counts, if it is set.",
+            help=f"A file with the secret key. Without it {SECRET} counts, if it is set.",
         ),
     ] = None,
     median: Annotated[
@@ -85,7 +85,8 @@ def sandbox(
         with local.serve(host=host, port=port, public=True, front=front) as server:
             # On this machine a client reaches it without TLS, if it asks for this machine.
             url = _reached(server.base_url)
-            _say(url, _reached(server.sessions_url), source, is_local=server.is_local)
+            pages = _reached(server.sessions_url).removesuffix("sessions")
+            _say(url, pages, source, is_local=server.is_local)
             _wait()
     except ConfigurationError as error:
         raise typer.BadParameter(str(error)) from None
@@ -98,9 +99,9 @@ def sandbox(
 def _secret(file: Path | None) -> tuple[str | None, str | None]:
     """Return the secret, and how a shell comes by it; it is printed nowhere."""
     if file is not None:
-        return file.read_text().strip(), f'"$(cat {shlex.quote(str(file))})"'
-    secret = os.environ.get(_SECRET) or None
-    return secret, None if secret is None else f'"${_SECRET}"'
+        return text_of(file), f'"$(cat {shlex.quote(str(file))})"'
+    secret = os.environ.get(SECRET) or None
+    return secret, None if secret is None else f'"${SECRET}"'
 
 
 def _reached(url: str) -> str:
@@ -108,15 +109,16 @@ def _reached(url: str) -> str:
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("[::]", "[::1]")
 
 
-def _say(base_url: str, sessions: str, source: str | None, *, is_local: bool) -> None:
+def _say(base_url: str, pages: str, source: str | None, *, is_local: bool) -> None:
     console = console_for(sys.stdout)
     console.print(f"export IDENTOMAT_BASE_URL={base_url}", soft_wrap=True)
     if source is not None:
-        console.print(f"export {_SECRET}={source}", soft_wrap=True)
+        console.print(f"export {SECRET}={source}", soft_wrap=True)
     console.print("export IDENTOMAT_COMPANY_KEY=any-key-will-do")
     if not is_local:
         typer.echo(_WARNING, err=True)
-    typer.echo(f"All sessions, to see and to decide: {sessions}", err=True)
+    typer.echo(f"Be verified in a browser: {pages}", err=True)
+    typer.echo(f"All sessions, to see and to decide: {pages}sessions", err=True)
     typer.echo("Ctrl-C ends it.", err=True)
 
 

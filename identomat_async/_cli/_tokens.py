@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequen
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Self, cast
 
 import anyio
 import attrs
@@ -35,9 +35,13 @@ class Item:
     reference: str | None = attrs.field(default=None, repr=False)
     begun: datetime | None = None
 
-    def watch(self, *, begun: datetime) -> Watch:
-        """Return the watch; *begun* is when to suppose that the session was begun."""
-        return Watch(self.token, reference=self.reference, begun=self.begun or begun)
+    def supposing(self, begun: datetime) -> Self:
+        """Return the same, begun at *begun* unless it was said."""
+        return attrs.evolve(self, begun=self.begun or begun)
+
+    def watch(self) -> Watch:
+        """Return the watch."""
+        return Watch(self.token, reference=self.reference, begun=self.begun)
 
 
 def parse_line(line: str) -> Item | None:

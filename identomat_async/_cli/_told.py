@@ -118,12 +118,20 @@ def of_watch(outcome: Outcome, *, token_hash: str) -> Told:
         outcome=name,
         status=outcome.result.status if isinstance(outcome, Settled) else outcome.status,
         code=of_outcome(outcome),
-        explained=outcome.explain(),
+        explained=_explained(outcome),
         polls=outcome.polls,
         waited=outcome.waited,
         error=None if outcome.last_error is None else type(outcome.last_error).__name__,
         result=outcome.result if isinstance(outcome, Settled) else None,
     )
+
+
+def _explained(outcome: Outcome) -> str:
+    if not isinstance(outcome, SessionGone):
+        return outcome.explain()
+    # Of signatures speaks `identomat doctor`: not everybody here has a secret key.
+    looks = f"{outcome.polls} look{'' if outcome.polls == 1 else 's'}"
+    return f"the service does not know this session ({looks} in {outcome.waited:.0f} s)"
 
 
 def status_word(status: SessionStatus | None, *, show_personal: bool = False) -> str | None:

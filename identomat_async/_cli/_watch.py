@@ -165,7 +165,7 @@ async def _wait_for_all(waiting: Waiting, plan: Plan | None) -> None:
 
 
 def _tell_open(waiting: Waiting) -> None:
-    left = [waiting.client.token_hash(item.token) for item, _ in waiting.board.first(_SHOWN)]
+    left = [waiting.client.token_hash(item.token) for item in waiting.board.first(_SHOWN)]
     more = len(waiting.board.open) - len(left)
     names = ", ".join(left) + (f" and {more} more" if more > 0 else "")
     say(f"Still open: {names or 'nobody'}")

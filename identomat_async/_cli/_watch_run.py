@@ -123,10 +123,11 @@ class Waiting:
             raise refusal
 
     async def _feed(self, poller: ResultPoller, plan: Plan) -> None:
-        async for items in self.reading.batches():
+        async for read in self.reading.batches():
             begun = datetime.now(UTC) - timedelta(seconds=plan.age)
+            items = [item.supposing(begun) for item in read]
             self._take_on(items)
-            await poller.watch_many([item.watch(begun=begun) for item in items])
+            await poller.watch_many([item.watch() for item in items])
             if self.board.total <= _FEW:
                 for item in items:
                     poller.nudge(item.token)
@@ -148,7 +149,7 @@ class Waiting:
         return attrs.evolve(told, reference=item.reference)
 
     def _take_on(self, items: list[Item]) -> None:
-        self.board.add(items, time.time())
+        self.board.add(items)
         for wrong in self.reading.wrong:
             fail(wrong)
             self.board.note(Exit.USAGE)

@@ -97,12 +97,11 @@ class View:
         return picture(self.board, list(self._rows(now)), self.poller.stats())
 
     def _rows(self, now: float) -> Iterator[Row]:
-        for item, since in self.board.first(max(1, self.console.height - _BESIDES)):
-            begun = None if item.begun is None else item.begun.timestamp()
+        for item in self.board.first(max(1, self.console.height - _BESIDES)):
             yield row_of(
                 item,
                 self.poller.session(item.token),
                 token_hash=self.hash_of(item.token),
-                age=now - (since if begun is None else begun),
+                age=0.0 if item.begun is None else now - item.begun.timestamp(),
                 show_personal=self.show_personal,
             )

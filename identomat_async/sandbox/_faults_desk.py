@@ -9,7 +9,7 @@ import attrs
 
 from identomat_async.sandbox._asgi import Answer, Call, Desk
 from identomat_async.sandbox._faults import Fault, chance, family_of
-from identomat_async.sandbox._faults_steps import Scene, Step, answered
+from identomat_async.sandbox._faults_steps import Scene, Step, answered, http_date
 from identomat_async.sandbox._faults_wire import steps_of
 from identomat_async.sandbox._parameters import read_parameters, read_parts
 from identomat_async.sandbox._refusal import Refusal
@@ -99,7 +99,7 @@ class FaultDesk:
         answer = self.desk.answer(call)
         if fault is None or _is_refusal(answer):
             # In an error of its own there is nothing to spoil.
-            return answer, answered(answer)
+            return answer, answered(answer, f"Date: {http_date(time.time())}")
         return answer, steps_of(fault, self._scene(call, asked, n, answer))
 
     def turned_away(self, asked: Asked) -> None:

@@ -1,14 +1,13 @@
 """Faults that are another answer altogether: a status, a page, a refusal. Pure."""
 
 from collections.abc import Callable
-from email.utils import formatdate
 from typing import TypeAlias
 
 import attrs
 
 from identomat_async.sandbox._asgi import Answer
 from identomat_async.sandbox._faults import Fault
-from identomat_async.sandbox._faults_steps import CLOSE, Scene, Step, answered
+from identomat_async.sandbox._faults_steps import CLOSE, Scene, Step, answered, http_date
 from identomat_async.sandbox._signing import code_for_body, header_for
 
 Steps: TypeAlias = tuple[Step, ...]
@@ -66,14 +65,10 @@ def _asks_until(distance: float) -> Callable[[Scene], Steps]:
         # A date knows whole seconds only, so the answer says what time it is too.
         now = int(scene.now)
         until = now + round(scene.retry_after + 0.5) if distance >= 0 else now + distance
-        dates = (f"Date: {_date(now)}", f"Retry-After: {_date(until)}")
+        dates = (f"Date: {http_date(now)}", f"Retry-After: {http_date(until)}")
         return answered(refused(429), *dates)
 
     return asks
-
-
-def _date(at: float) -> str:
-    return formatdate(at, usegmt=True)
 
 
 def _signed(*signatures: Callable[[Scene], str]) -> Callable[[Scene], Steps]:
@@ -105,7 +100,7 @@ def _cached(scene: Scene) -> Steps:
 
 
 def _wrong_clock(scene: Scene) -> Steps:
-    return answered(scene.answer, f"Date: {_date(scene.now - _DAY)}")
+    return answered(scene.answer, f"Date: {http_date(scene.now - _DAY)}")
 
 
 _NAMED: dict[str, Callable[[Scene], Steps]] = {

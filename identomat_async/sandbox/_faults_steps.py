@@ -1,6 +1,7 @@
 """The words in which a connection's course is told, and how an answer is written."""
 
 from collections.abc import Callable
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import TypeAlias
 
@@ -97,6 +98,11 @@ def headed(answer: Answer, *headers: str) -> bytes:
         *headers,
     )
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def http_date(at: float) -> str:
+    """Write a moment, in seconds since the epoch, as HTTP does."""
+    return formatdate(at, usegmt=True)
 
 
 def _length(answer: Answer) -> str:

@@ -1,8 +1,10 @@
 """How a front answers browsers."""
 
 import asyncio
+import time
 from http import HTTPStatus
 
+from identomat_async.sandbox._faults_steps import http_date
 from identomat_async.sandbox._page import View
 from identomat_async.sandbox._page_sessions import TICK, Live
 from identomat_async.sandbox._pages import Pages, Request
@@ -39,6 +41,7 @@ def _head(view: View) -> bytes:
     has_length = not view.is_live and view.status != HTTPStatus.NO_CONTENT
     headers = [
         ("content-type", view.content_type),
+        ("date", http_date(time.time())),
         *view.headers,
         ("content-length", f"{len(view.body)}") if has_length else ("connection", "close"),
     ]

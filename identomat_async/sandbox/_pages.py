@@ -73,6 +73,7 @@ class Pages:
         self._is_public = is_public
         self._paths: dict[str, dict[str, Callable[[Request], View]]] = {
             "/": {"GET": self._widget, "POST": self._submit},
+            "/begin": {"POST": self._begin},
             "/sessions": {"GET": self._sessions},
             "/sessions/decide": {"POST": self._decide},
             EVENTS: {"GET": lambda _: View(content_type="text/event-stream", is_live=True)},
@@ -127,6 +128,9 @@ class Pages:
             leads_away = way_back(setup) is not None
             return render("terms.html", context, leads_away=leads_away, is_embeddable=True)
         return _check(token, setup, {}, Reply({}, {}))
+
+    def _begin(self, _: Request) -> View:
+        return go_to(_address(self._service.begin({})))
 
     def _end(self, token: str, setup: Setup) -> View:
         glance = self._service.glance(token)

@@ -204,7 +204,10 @@ class Desk:
             self._roster.add(entry, due, first=first)
         else:
             entry.widen_for(waiter)
-            if entry.state.polls:
+            if entry.state.token in self._roster.held:
+                # It was due, and was held back because nobody waited for it.
+                self._roster.put(entry, due, first=first)
+            elif entry.state.polls:
                 self._sooner(entry, waiter.deadline)
             elif first:
                 self._roster.put(entry, min(entry.due, due), first=True)

@@ -386,9 +386,9 @@ class Engine:
     def _mind_pauses(self, now: float) -> None:
         remaining = self.source.pause.remaining()
         if remaining and not self._is_paused_for:
-            self.learner.paused("asked", remaining)
+            self.learner.paused(remaining, now)
         elif self._is_paused_for and not remaining:
-            self.learner.resumed(now)
+            self.learner.outage.go_on(now)
         self._is_paused_for = remaining > 0
 
     def resume(self) -> None:

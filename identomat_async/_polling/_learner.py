@@ -45,7 +45,6 @@ from identomat_async.events import (
     Halted,
     OutcomeReady,
     Paused,
-    PauseReason,
     PollFinished,
     Resumed,
     StatusChanged,
@@ -210,18 +209,12 @@ class Learner:
                 self._deliver(outcome, begun=entry.state.begun, now=now)
                 self.roster.settle(entry)
 
-    def paused(self, reason: PauseReason, span: float | None) -> None:
-        """Note that nothing is looked at for a while."""
-        if reason == "asked":
-            self.outage.keep_in_mind(self._usual())
-        self.hub.tell(Paused(reason=reason, seconds=span))
-        said = "the service is down" if span is None else f"the service asked for {span:.0f} s"
-        _logger.warning("polling pauses: %s", said)
-
-    def resumed(self, now: float) -> None:
-        """Note that looks may be made again."""
-        self.outage.come_back(now)
-        self._tell_resumed()
+    def paused(self, span: float, now: float) -> None:
+        """Note that the service has asked not to be looked at for so many seconds from *now*."""
+        is_news = self.outage.keep_in_mind(self._usual(), now)
+        self.hub.tell(Paused(reason="asked", seconds=span))
+        if is_news:
+            _logger.warning("polling pauses: the service asked for %.0f s", span)
 
     def _tell_resumed(self) -> None:
         self.hub.tell(Resumed())
@@ -230,7 +223,8 @@ class Learner:
     def _judge_service(self, error: IdentomatError | None, now: float, elapsed: float) -> None:
         change = self.outage.ended(now, failed=is_outage(error), elapsed=elapsed, usual=self._usual)
         if change == "down":
-            self.paused("outage", None)
+            self.hub.tell(Paused(reason="outage", seconds=None))
+            _logger.warning("polling pauses: the service is down")
         elif change == "up":
             self._tell_resumed()
         # The account's troubles have a line of their own.

@@ -199,7 +199,7 @@ class Learner:
         """
         least = now - self.policy.grace
         for entry in list(self.roster.live.values()):
-            if entry.state.deadline > least or entry.place is ASKED or not entry.delivers:
+            if entry.deadline > least or entry.place is ASKED or not entry.delivers:
                 continue
             outcome = given_up(
                 entry.state, ends_at=entry.ends_at, due=entry.due, policy=self.policy, now=now
@@ -249,7 +249,7 @@ class Learner:
         if last is not None:
             entry.keep(staying)
         if entry.delivers:
-            outcome = conclude_watch(entry, then, result, now)
+            outcome = conclude_watch(entry, then, result, now, policy=self.policy)
             if outcome is not None:
                 entry.delivers, last = False, outcome
                 self._deliver(outcome, begun=entry.state.begun, now=now)

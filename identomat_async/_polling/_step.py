@@ -157,6 +157,24 @@ def given_up(
     return PollFailed(**_facts(state, now))
 
 
+def unanswered(
+    state: PollState, *, ends_at: float, policy: PollPolicy, now: float
+) -> PollFailed | None:
+    """
+    Return the outcome of a session whose looks have failed for too long; None if they have not.
+
+    Args:
+        state: What is known of it after the last look.
+        ends_at: When time is up for whoever asks.
+        policy: How the watch is conducted.
+        now: When the last look was begun.
+    """
+    # What is wrong with the account ends no watch.
+    is_ours = isinstance(state.last_error, AuthenticationError | SignatureError)
+    is_long = _is_given_up(state, ends_at, policy, now)
+    return PollFailed(**_facts(state, now)) if is_long and not is_ours else None
+
+
 def is_over(deadline: float, now: float) -> bool:
     """Tell whether a look begun *now* was begun at or after *deadline*."""
     return now >= deadline - TOLERANCE
@@ -238,7 +256,7 @@ def _after_error(
     is_verified = is_signed and was_fresh
     if is_proven or is_verified:
         return _believed(state, kind, now, verified=is_verified)
-    if kind == "unreadable" or _is_given_up(state, policy, now):
+    if kind == "unreadable" or _is_given_up(state, state.ends_at, policy, now):
         return _unanswered(state, error, policy, now, load)
     if is_signed:
         return _look_in(state, FLOOR, now)
@@ -272,21 +290,20 @@ def _believed(state: PollState, kind: DoubtKind, now: float, *, verified: bool) 
     return PollFailed(**_facts(state, now))
 
 
-def _is_given_up(state: PollState, policy: PollPolicy, now: float) -> bool:
+def _is_given_up(state: PollState, ends_at: float, policy: PollPolicy, now: float) -> bool:
     # Not from the deadline alone: after a restart it may be long past, and one fault then
     # is not an outage.
     since = now if state.failing_since is None else state.failing_since
-    return is_over(max(state.ends_at, since) + policy.grace, now)
+    return is_over(max(ends_at, since) + policy.grace, now)
 
 
 def _unanswered(
     state: PollState, error: IdentomatError, policy: PollPolicy, now: float, load: Load
 ) -> Step:
-    # While nobody answers, a verdict may be there that only cannot be read. What is wrong
-    # with the account ends no watch.
-    is_ours = isinstance(error, AuthenticationError | SignatureError)
-    if not is_ours and _is_given_up(state, policy, now):
-        return PollFailed(**_facts(state, now))
+    # While nobody answers, a verdict may be there that only cannot be read.
+    outcome = unanswered(state, ends_at=state.ends_at, policy=policy, now=now)
+    if outcome is not None:
+        return outcome
     return _pending(state, error, policy, now, load)
 
 

@@ -8,7 +8,6 @@ import attrs
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._density import wait_density
 from identomat_async._polling._entry import ASKED, Entry, conclude_wait, conclude_watch
 from identomat_async._polling._failures import FailureLog
 from identomat_async._polling._halt import Halt
@@ -88,8 +87,7 @@ class Learner:
     @property
     def stretch(self) -> float:
         """How many times longer than wished the gaps are."""
-        is_known = isinstance(self.policy.wait, wait_density)
-        return self.load.stretch if is_known else self.wishes.stretch
+        return self.wishes.stretch if self.policy.density is None else self.load.stretch
 
     def learn(self, entry: Entry, answer: Answer, now: float, *, elapsed: float) -> bool:
         """

@@ -13,7 +13,7 @@ import attrs
 from identomat_async._clock import timestamp
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._density import REVIEW, wait_density
+from identomat_async._polling._density import REVIEW
 from identomat_async._polling._outcomes import (
     DECIDED,
     MANUAL_CHECK,
@@ -107,9 +107,10 @@ def open_for(
     None if there is more to it. Asked at nearly every look, it has no room for detours.
     """
     is_plain = state.trouble is None and not state.early and not state.fresh
-    if not is_plain or state.status is MANUAL_CHECK or not isinstance(policy.wait, wait_density):
+    density = policy.density
+    if density is None or not is_plain or state.status is MANUAL_CHECK:
         return None
-    gap = policy.wait.gap(
+    gap = density.gap(
         now - state.begun,
         stretch=load.stretch,
         share=_jitter(policy),
@@ -342,10 +343,10 @@ def _scheduled(
     is_under_review = state.status is MANUAL_CHECK and state.reviewed is not None
     in_review = is_under_review and state.until is DECIDED
     jitter = _jitter(policy)
-    if isinstance(policy.wait, wait_density):
+    if policy.density is not None:
         # A share of what is left to the next look, and not of the gap in seconds: those who
         # come into the busy time together would be thrown off step, and crowd at times.
-        gap = policy.wait.gap(
+        gap = policy.density.gap(
             now - state.begun,
             status=MANUAL_CHECK if in_review else None,
             stretch=load.stretch,

@@ -23,7 +23,7 @@ from identomat_async import (
     Watch,
 )
 
-Fault = Literal["refused", "503", "stalled"]
+Fault = Literal["refused", "503", "503, asks for 1 s", "stalled"]
 Seconds = float
 
 # Long enough ago that all are in the busy time of the schedule from first to last.
@@ -34,6 +34,8 @@ _REFUSAL = 0.01
 # Answers come in steps of so many seconds, which makes virtual time pass quicker.
 _STEP = 0.01
 _IN_FLIGHT = 200
+# What a service that says when it wants to be asked again says.
+_RETRY_AFTER = 1.0
 _SEED = 3
 
 
@@ -110,7 +112,9 @@ class Unwell(InMemory):
     async def _fail(self, fault: Fault) -> None:
         if fault == "stalled":
             await anyio.sleep(math.inf)
-        await _pass(_LATENCY if fault == "503" else _REFUSAL)
+        await _pass(_REFUSAL if fault == "refused" else _LATENCY)
+        if fault == "503, asks for 1 s":
+            self.pause.heed(_RETRY_AFTER)
         raise _error(fault)
 
 
@@ -120,7 +124,7 @@ async def _pass(seconds: Seconds) -> None:
 
 
 def _error(fault: Fault) -> IdentomatError:
-    if fault == "503":
+    if fault != "refused":
         return ServerError("invented", status_code=503, operation="result", retryable=True)
     return ConnectionFailedError("invented", operation="result", retryable=True)
 

@@ -12,7 +12,7 @@ from benchmarks._picture import picture
 from benchmarks._report import Gate, judge, options, plottable, show
 
 SESSIONS, CEILING = 10_000, 2000.0
-OUTAGES: tuple[Fault, ...] = ("refused", "503", "stalled")
+OUTAGES: tuple[Fault, ...] = ("refused", "503", "503, asks for 1 s", "stalled")
 FLAKY: tuple[Fault, ...] = ("refused", "503")
 FLAKY_SHARE = 0.3
 # Seconds: when all goes as usual, how long it is down, and how long it is looked at after.

@@ -74,8 +74,9 @@ class RateBudget:
         self._next = self._opens = -math.inf
         self._queue: list[tuple[bool, int, _Ticket]] = []
         self._order = itertools.count()
-        # The requests per second that each of those who plan with the rate would like.
-        self._wishes: dict[object, float] = {}
+        # The requests per second that each of those who plan with the rate would like, and
+        # the most that it could make.
+        self._wishes: dict[object, tuple[float, float]] = {}
         # The tickets of those who are not there to wait.
         self._kept: dict[object, _Ticket] = {}
 
@@ -106,25 +107,33 @@ class RateBudget:
 
     def join(self, planner: object) -> None:
         """Count on *planner*, who plans requests ahead, until it is to `leave`."""
-        self._wishes[planner] = 0.0
+        self._wishes[planner] = 0.0, math.inf
 
     def leave(self, planner: object) -> None:
         """Count on *planner* no more."""
         self._wishes.pop(planner, None)
         self.step_out(planner)
 
-    def share(self, planner: object, wish: float) -> float | None:
+    def share(self, planner: object, wish: float, *, most: float = math.inf) -> float | None:
         """
         Return the requests per second for *planner*, who would like to make *wish* of them.
 
-        All who plan are stretched by the same factor. None for no limit.
+        All who plan are stretched by the same factor, but for those who cannot make so many:
+        *most* is what other ceilings leave. None for no limit.
         """
         if self.per_second is None:
             return None
+        wishes = {**self._wishes, planner: (wish, most)}
         if planner in self._wishes:
-            self._wishes[planner] = wish
-        others = sum(each for other, each in self._wishes.items() if other is not planner)
-        return self.per_second * wish / (wish + others) if others else self.per_second
+            self._wishes = wishes
+        left, wanted = self.per_second, sum(each for each, _ in wishes.values())
+        for one, (each, limit) in sorted(wishes.items(), key=_sated_at):
+            if limit * wanted >= left * each:
+                break
+            if one is planner:
+                return most
+            left, wanted = left - limit, wanted - each
+        return left * wish / wanted
 
     @property
     def opens_at(self) -> float:
@@ -217,6 +226,12 @@ class RateBudget:
             self._kept.pop(ticket.owner, None)
         if self._queue:
             self._queue[0][2].wake()
+
+
+def _sated_at(plan: tuple[object, tuple[float, float]]) -> float:
+    # At which part of what it would like somebody makes the most requests that it can.
+    _, (wish, most) = plan
+    return most / wish if wish else math.inf
 
 
 class _Ticket:

@@ -209,6 +209,9 @@ class Paused(Event):
     """
     Nothing is polled for a while.
 
+    Told each time that the service asks for it, though nothing may have been answered in
+    between; the log tells the first.
+
     Attributes:
         reason: ``"asked"`` if the service asked for it (``Retry-After``), ``"outage"`` if
             nearly every look failed; then there is a look every 1 to 5 s whether it still
@@ -222,7 +225,11 @@ class Paused(Event):
 
 @attrs.frozen(kw_only=True)
 class Resumed(Event):
-    """Polling goes on after `Halted` or `Paused`; slowly at first after the latter."""
+    """
+    A look was answered, the first after `Halted` or `Paused`.
+
+    After the latter polling goes on slowly at first.
+    """
 
 
 Observer = Callable[[Event], object]

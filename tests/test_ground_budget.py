@@ -197,6 +197,18 @@ def test_all_who_plan_with_a_rate_are_cut_by_the_same_share() -> None:
     assert budget.share(one, 10.0) == 20
 
 
+def test_who_cannot_use_its_share_leaves_it_to_the_others() -> None:
+    budget, slow, one, other = RateBudget(50), object(), object(), object()
+    for planner in (slow, one, other):
+        budget.join(planner)
+    assert budget.share(slow, 40.0, most=1.0) == 1.0
+
+    assert budget.share(one, 200.0, most=80.0) == 49.0
+    assert budget.share(other, 200.0, most=20.0) == 20.0
+    assert budget.share(one, 200.0, most=80.0) == 29.0
+    assert budget.share(slow, 40.0, most=1.0) == 1.0
+
+
 def test_without_a_rate_there_is_nothing_to_share() -> None:
     assert RateBudget(None).share(object(), 10.0) is None
 

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,32 @@ def test_one_that_is_moved_away_and_back_comes_once() -> None:
 
     assert agenda.pop(5.0) is item
     assert agenda.pop(20.0) is None
+
+
+def test_those_who_are_due_are_listed_as_they_would_come() -> None:
+    agenda, items = Agenda[Item](), [Item() for _ in range(6)]
+    for due, item in zip((2.0, 1.0, 1.0, 3.0, 9.0, 2.5), items, strict=True):
+        agenda.put(item, due)
+    assert agenda.pop(1.0) is items[1]
+    for due in (3.0, 1.5, 3.0):
+        agenda.put(items[3], due)
+    agenda.remove(items[5])
+    agenda.put(items[5], 2.0, first=True)
+
+    assert agenda.overdue(5.0) == [items[2], items[0], items[3]]
+    assert [agenda.has(item) for item in items] == [True, False, True, True, True, True]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_nobody_is_lost_who_is_moved_while_shadows_are_swept_out(first: bool) -> None:
+    agenda, items = Agenda[Item](), [Item() for _ in range(101)]
+    for item in items:
+        agenda.put(item, 5.0)
+    for number, item in enumerate(items):
+        agenda.put(item, 6.0 + number, first=first)
+
+    assert [agenda.pop(200.0) for _ in items] == items
+    assert agenda.pop(200.0) is None
 
 
 Steps = list[tuple[str, int, float]]

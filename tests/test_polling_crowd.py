@@ -323,6 +323,30 @@ async def test_three_pollers_at_one_rate_have_their_turns(source, rate, latency)
     assert looks >= 0.8 * rate * spent - 5
 
 
+@pytest.mark.parametrize("is_account_first", [True, False])
+async def test_a_poller_that_is_slow_by_its_own_ceiling_slows_no_other(source, is_account_first):
+    if is_account_first:
+        source.budget, own = RateBudget(50), RateBudget(1)
+    else:
+        own, source.budget = RateBudget(1), RateBudget(50)
+    long_ago = datetime.now(UTC) - timedelta(seconds=100)
+
+    async with (
+        ResultPoller(source, rate=own, deadline=None) as slow,
+        ResultPoller(source, rate=80, deadline=None) as quick,
+    ):
+        await slow.watch_many([Watch(token, begun=long_ago) for token in are_open(source, 200)])
+        crowd = are_open(source, 600, of="crowd")
+        await quick.watch_many([Watch(token, begun=long_ago) for token in crowd])
+        await anyio.sleep(20)
+        before = [slow.stats().polls, quick.stats().polls]
+        await anyio.sleep(40)
+        made = [slow.stats().polls - before[0], quick.stats().polls - before[1]]
+
+    assert made[0] >= 0.85 * 40
+    assert made[1] >= 0.9 * 50 * 40
+
+
 async def test_who_has_left_a_budget_keeps_no_place_in_it(source):
     crowd = are_open(source, 100, of="crowd")
     source.latency = 1.0

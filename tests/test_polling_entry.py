@@ -77,7 +77,7 @@ def test_a_review_ends_the_wait_and_not_the_watch() -> None:
 
     assert isinstance(outcome, Settled)
     assert (outcome.final, outcome.waited, outcome.polls) == (False, 30.0, 1)
-    assert conclude_watch(entry, then, result, 40.0) is None
+    assert conclude_watch(entry, then, result, 40.0, policy=POLICY) is None
 
 
 def test_a_verdict_ends_both() -> None:
@@ -86,7 +86,7 @@ def test_a_verdict_ends_both() -> None:
     then = look(entry, result, 40.0)
 
     assert isinstance(conclude_wait(waiter, entry, then, result, 40.0), Settled)
-    assert isinstance(conclude_watch(entry, then, result, 40.0), Settled)
+    assert isinstance(conclude_watch(entry, then, result, 40.0, policy=POLICY), Settled)
 
 
 @pytest.mark.parametrize("now", [49.0, 50.0])
@@ -105,8 +105,8 @@ def test_a_watch_ends_at_its_own_deadline_by_a_document_only() -> None:
     then = look(entry, OPEN, 50.0)
     document = SessionResult(status=OPEN)
 
-    assert conclude_watch(entry, then, None, 50.0) is None
-    assert isinstance(conclude_watch(entry, then, document, 50.0), DeadlinePassed)
+    assert conclude_watch(entry, then, None, 50.0, policy=POLICY) is None
+    assert isinstance(conclude_watch(entry, then, document, 50.0, policy=POLICY), DeadlinePassed)
 
 
 def test_when_all_are_late_all_end() -> None:
@@ -115,7 +115,7 @@ def test_when_all_are_late_all_end() -> None:
     then = look(entry, document, 60.0)
 
     assert isinstance(conclude_wait(waiter, entry, then, document, 60.0), DeadlinePassed)
-    assert conclude_watch(entry, then, document, 60.0) is then
+    assert conclude_watch(entry, then, document, 60.0, policy=POLICY) is then
 
 
 def test_a_session_that_is_gone_is_gone_for_all() -> None:
@@ -124,7 +124,7 @@ def test_a_session_that_is_gone_is_gone_for_all() -> None:
     then = look(entry, SessionNotFoundError("", verified=True), 20.0)
 
     assert isinstance(conclude_wait(waiter, entry, then, None, 20.0), SessionGone)
-    assert conclude_watch(entry, then, None, 20.0) is then
+    assert conclude_watch(entry, then, None, 20.0, policy=POLICY) is then
 
 
 def test_a_group_is_over_when_nothing_is_missing_or_with_an_error() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -47,6 +48,9 @@ GONE = "unheard-of"
 DOWN = ServerError("down", status_code=500, retryable=True)
 REFUSED = AuthenticationError("the key", status_code=401)
 HOUR = 3600.0
+# Within so many seconds after a fault looks are what they were: the probe of an account that
+# was refused may be so far off.
+RECOVERY = 400.0
 
 
 class Stepper:
@@ -232,7 +236,9 @@ class LiveSet(RuleBasedStateMachine):
         self.fault: IdentomatError | None = None
         self.faults: set[type[IdentomatError]] = {SessionNotFoundError}
         self.jumped = 0.0
+        self.well_since = -math.inf
         self.history: dict[str, list[str]] = {token: ["in_progress"] for token in TOKENS}
+        self.said_since: dict[tuple[str, str], float] = {}
         for token in [*TOKENS, GONE]:
             self.source.lives(token, functools.partial(self.says, token))
         self.waits: list[Wait] = []
@@ -291,15 +297,22 @@ class LiveSet(RuleBasedStateMachine):
     def the_service_decides(self, token: str, status: str) -> None:
         if self.history[token][-1] != "approved":
             self.history[token].append(status)
+            self.said_since[token, status] = self.loop.time()
+
+    def trouble(self, span: float = 0.0) -> None:
+        """Note that for *span* seconds, and a while after them, looks may not come in time."""
+        self.well_since = max(self.well_since, self.loop.time() + span + RECOVERY)
 
     @rule(fault=st.sampled_from([None, None, DOWN, REFUSED]))
     def the_service_fails_or_recovers(self, fault: IdentomatError | None) -> None:
+        self.trouble()
         self.fault = fault
         if fault is not None:
             self.faults.add(type(fault))
 
     @rule(latency=st.sampled_from([0.0, 0.0, 0.3, 5.0, 40.0]))
     def the_service_is_slow_or_quick(self, latency: float) -> None:
+        self.trouble()
         self.source.latency = latency
         if latency:
             self.faults.add(RequestTimeoutError)  # if only because the loop is late
@@ -310,6 +323,7 @@ class LiveSet(RuleBasedStateMachine):
             self.source.pause.heed(span)
 
         self.do(heed)
+        self.trouble(2 * span)
 
     # Time
 
@@ -321,6 +335,7 @@ class LiveSet(RuleBasedStateMachine):
     def the_event_loop_sleeps_late(self, span: float) -> None:
         self.jumped = self.loop.time() + span
         self.loop.jump(span)
+        self.trouble()
 
     @rule(span=st.sampled_from([-HOUR, HOUR, 2 * HOUR]))
     def the_wall_clock_is_changed(self, span: float) -> None:
@@ -602,12 +617,22 @@ class LiveSet(RuleBasedStateMachine):
                 self.judge_result(wait.token, answer, {wait.until})
             case WaitTimeoutError():
                 assert now >= wait.deadline - 0.01
+                assert not self.was_there_in_time(wait), "a verdict that nobody looked at"
             case SessionNotFoundError():
                 assert wait.token == GONE
             case ClientClosedError():
                 assert self.closed
             case _:
                 assert type(answer) in self.faults
+
+    def was_there_in_time(self, wait: Wait) -> bool:
+        """Tell whether a look at the deadline of *wait* was sure to find a verdict."""
+        is_well = self.fault is None and not self.source.latency
+        if not is_well or wait.deadline < self.well_since:
+            return False
+        ending = ["approved"] if wait.until is Until.DECIDED else ["approved", "manual_check"]
+        said = (self.said_since.get((wait.token, status), math.inf) for status in ending)
+        return min(said) < wait.deadline - 0.1
 
     def judge_rate(self) -> None:
         at = [at for at, _, _ in self.source.looks]

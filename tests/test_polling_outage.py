@@ -145,10 +145,44 @@ def test_after_a_minute_nothing_holds_the_looks_back() -> None:
 
 def test_few_sessions_come_back_within_seconds() -> None:
     one = outage()
-    one.keep_in_mind(0.1)
-    one.come_back(0.0)
+    one.keep_in_mind(0.1, -10.0)
+    one.go_on(0.0)
 
     assert begun(one, 0.0, 5.0) >= 15
+
+
+def test_pauses_one_after_the_other_do_not_make_the_usual_less() -> None:
+    one = outage()
+    assert one.keep_in_mind(2000.0, 0.0)
+    one.go_on(1.0)
+    begun(one, 1.0, 2.0)
+    assert not one.keep_in_mind(150.0, 2.0)
+    one.go_on(3.0)
+
+    # 5 % of 2,000 a second, doubling each second.
+    assert begun(one, 3.0, 1.0) == pytest.approx(144, rel=0.1)
+    assert begun(one, 4.0, 5.0) > 3000
+
+
+def test_an_answer_tells_that_a_pause_is_over_if_its_look_began_after_it() -> None:
+    one = outage()
+    one.keep_in_mind(100.0, 10.0)
+
+    assert not one.answered(10.2, 0.5)
+    assert ends(one, 10.2, failed=False, elapsed=0.5) is None
+    one.go_on(20.0)
+    assert ends(one, 20.5, failed=False, elapsed=0.5) == "up"
+    assert one.answered(20.6, 0.5)
+
+
+def test_the_end_of_a_pause_is_no_sign_that_the_service_is_up() -> None:
+    one = down()
+    opens_at = one.opens_at
+    assert not one.keep_in_mind(1.0, opens_at - 0.5)
+    one.go_on(opens_at - 0.1)
+
+    assert one.is_down
+    assert one.opens_at == opens_at
 
 
 def test_the_first_failure_is_logged_and_then_a_sum_a_minute() -> None:
@@ -193,6 +227,43 @@ async def test_a_service_that_is_down_is_left_alone(source, error, collect):
     assert max(first) <= 1.3 * normal
     assert [event.reason for event in seen.of(Paused)] == ["outage"]
     assert len(seen.of(Resumed)) == 1
+
+
+async def test_a_service_that_asks_for_one_pause_after_the_other_fills_no_log(
+    source, collect, caplog
+):
+    caplog.set_level("INFO", logger="identomat_async")
+    state, seen, names = {"up": True}, collect(), [f"t{number}" for number in range(200)]
+    source.latency = 0.05
+
+    def life(_: float) -> object:
+        if not state["up"]:
+            source.pause.heed(1)
+        return OPEN if state["up"] else DOWN
+
+    for name in names:
+        source.lives(name, life)
+    keywords = {"rate": None, "deadline": None, "wait": wait_fixed(5), "observers": [seen]}
+    async with ResultPoller(source, **keywords) as poller:
+        await poller.watch_many(names)
+        await anyio.sleep(60)
+        usual = len(source.looks)
+        state["up"] = False
+        await anyio.sleep(60)
+        asked = len(source.looks) - usual
+        told = [type(event) for event in seen if isinstance(event, Paused | Resumed)]
+        state["up"] = True
+        await anyio.sleep(15)
+        back = {token for at, token, _ in source.looks[usual + asked :]}
+
+    assert asked <= 0.05 * 60 * 40
+    assert back == set(names)
+    assert set(told) == {Paused}
+    assert len(seen.of(Resumed)) == 1
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum("asked for" in line for line in lines) == 1
+    assert sum("goes on" in line for line in lines) == 1
+    assert len(lines) <= 6
 
 
 @pytest.mark.parametrize("error", [SessionNotFoundError("", reason="gone")])

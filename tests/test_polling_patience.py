@@ -53,6 +53,26 @@ async def test_a_pause_beyond_the_grace_fails_a_watch(source):
     assert poller.stats().watched == 0
 
 
+@pytest.mark.parametrize("is_asked", [True, False])
+async def test_who_waits_for_longer_keeps_no_watch_beyond_its_grace(source, is_asked):
+    source.says("one", "in_progress" if is_asked else DOWN)
+
+    async with (
+        ResultPoller(source, deadline=100, grace=200) as poller,
+        anyio.create_task_group() as tasks,
+    ):
+        await poller.watch("one")
+        tasks.start_soon(lambda: poller.wait("one", deadline=50_000))
+        await anyio.sleep(90)
+        if is_asked:
+            source.pause.heed(3600)
+        outcome = await anext(poller)
+        tasks.cancel_scope.cancel()
+
+    assert isinstance(outcome, PollFailed)
+    assert 300 <= outcome.waited <= 365
+
+
 async def test_a_pause_within_the_grace_costs_no_verdict(source):
     source.decides("one", "approved", after=90)
 

@@ -9,7 +9,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tenacity import wait_fixed
+from tenacity import RetryCallState, wait_fixed
 from tenacity.wait import wait_base
 
 from identomat_async._model._result import SessionResult
@@ -23,7 +23,7 @@ from identomat_async._polling._outcomes import (
 )
 from identomat_async._polling._person import wait_person
 from identomat_async._polling._policy import Load, Pending, PollPolicy
-from identomat_async._polling._schedule import FLOOR
+from identomat_async._polling._schedule import FLOOR, first_gap
 from identomat_async._polling._state import Doubt, PollState, Trouble
 from identomat_async._polling._step import TOLERANCE, Answer, nudged, open_for, poll_step, step
 from identomat_async.errors import (
@@ -254,6 +254,22 @@ def test_any_strategy_is_followed_but_reviews_are_slow(
         answer = SessionResult(status=REVIEW)
 
     assert pending(state, answer, 0.0, policy).delay == delay
+
+
+class Unhurried(wait_person):
+    """Ours, with a call of its own."""
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        return 20 + super().__call__(retry_state)
+
+
+def test_a_strategy_of_ours_that_is_made_to_call_otherwise_is_called() -> None:
+    policy = attrs.evolve(EVEN, wait=Unhurried())
+
+    assert pending(STATE, OPEN, 100.0, policy).delay == 25.0
+    assert step(STATE, OPEN, policy=policy, now=100.0, load=Load(at_least=40)).delay == 40.0
+    assert open_for(STATE, policy=policy, now=100.0) is None
+    assert first_gap(policy.wait, Load(stretch=9, at_least=40), age=100.0, share=0.5) == 20.0
 
 
 @pytest.mark.parametrize("strategy", [0, -1, math.nan, math.inf])

@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+from tenacity import wait_fixed
 
 from identomat_async import ClientClosedError, DeadlinePassed, IdentomatClient, ResultPoller
 from identomat_async.errors import AuthenticationError
@@ -32,6 +33,43 @@ async def test_a_crowd_that_was_held_back_for_a_slow_consumer_goes_on(source):
 
     assert held > 1000
     assert sorted(seen) == sorted(names)
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_who_waits_for_a_session_that_was_held_back_is_served(source, is_alone):
+    source.decides("first", "approved", after=0)
+    source.decides("held", "approved", after=400)
+    async with ResultPoller(source, buffer=1, wait=wait_fixed(5)) as poller:
+        await poller.watch("held")
+        await anyio.sleep(60)
+        await poller.watch("first")
+        await anyio.sleep(500)
+        assert poller.stats().limited_by == "consumer"
+        began = anyio.current_time()
+
+        if is_alone:
+            result = await poller.wait("held", deadline=300)
+        else:
+            result = (await poller.wait_all(["held"], deadline=300))["held"]
+
+        assert result.status.is_approved
+        assert anyio.current_time() - began < 1
+
+
+async def test_who_waits_for_a_session_that_was_held_back_shares_its_schedule(source):
+    source.decides("first", "approved", after=0)
+    source.decides("held", "approved", after=400)
+    async with ResultPoller(source, buffer=1, wait=wait_fixed(5)) as poller:
+        await poller.watch("held")
+        await anyio.sleep(10)
+        await poller.watch("first")
+        await anyio.sleep(50)
+        seen = len(source.looks)
+
+        result = await poller.wait("held", deadline=900)
+
+    assert result.status.is_approved
+    assert len(source.looks) - seen == pytest.approx(340 / 5 + 2, rel=0.1)
 
 
 async def test_a_refused_account_ends_a_wait_for_many(source):

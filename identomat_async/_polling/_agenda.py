@@ -3,6 +3,7 @@
 import heapq
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 # Sessions that come due within the same fiftieth of a second are taken together: looks
@@ -45,15 +46,16 @@ class Agenda(Generic[D]):
     def put(self, entry: D, due: float, *, first: bool = False) -> None:
         """Have *entry* come up at *due*, and at no other time."""
         number = math.ceil(due / TICK)
+        if entry.place is not None:
+            if entry.place is (self._first_ticks if first else self._ticks).get(number):
+                return
+            # Before its tick is looked for: an empty one would be swept out.
+            self.remove(entry)
         ticks = self._first_ticks if first else self._ticks
         tick = ticks.get(number)
         if tick is None:
             tick = ticks[number] = []
             heapq.heappush(self._first_numbers if first else self._numbers, number)
-        elif entry.place is tick:
-            return
-        if entry.place is not None:
-            self.remove(entry)
         entry.place = tick
         tick.append(entry)
         self._standing += 1
@@ -74,12 +76,16 @@ class Agenda(Generic[D]):
 
     def remove(self, entry: D) -> None:
         """Have *entry* not come up at all."""
-        if isinstance(entry.place, list):
+        if self.has(entry):
             self._standing -= 1
             self._shadows += 1
         entry.place = None
         if self._shadows > max(_SHADOWS, self._standing):
             self._sweep()
+
+    def has(self, entry: D) -> bool:
+        """Tell whether *entry* is to come up."""
+        return isinstance(entry.place, list)
 
     def pop(self, now: float) -> D | None:
         """Take off the first entry that is due, None if nobody is."""
@@ -111,6 +117,13 @@ class Agenda(Generic[D]):
             if number * TICK <= now
         ]
         return sum(entry.place is tick for tick in (self._current, *ticks) for entry in tick)
+
+    def overdue(self, now: float) -> list[D]:
+        """Return the entries that are due, the first first, without those that were put first."""
+        current = (entry for entry in reversed(self._current) if entry.place is self._current)
+        ticks = [self._ticks[number] for number in sorted(self._ticks) if number * TICK <= now]
+        later = (entry for tick in ticks for entry in tick if entry.place is tick)
+        return list(dict.fromkeys(chain(current, later)))
 
     def _turn_to(self, now: float) -> bool:
         if self._first_numbers and self._first_numbers[0] * TICK <= now:

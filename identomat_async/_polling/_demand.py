@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tenacity.wait import wait_base
 
 from identomat_async._polling._census import Census
-from identomat_async._polling._density import REVIEW, wait_density
+from identomat_async._polling._density import REVIEW, density_of, wait_density
 from identomat_async._polling._policy import NO_LOAD, Load
 
 # Room between the least gap and the rate, so that no queue builds up at the ceiling.
@@ -90,17 +90,18 @@ class Demand:
         """
         if rate is None:
             return NO_LOAD
-        if not isinstance(wait, wait_density):
+        density = density_of(wait)
+        if density is None:
             return Load(at_least=self._least_gap(rate / _ROOM))
         allowed = max(_SHARE * rate - besides, _LEAST_SHARE * rate)
-        if self.all * max(wait.closest, 1 / wait.review) <= allowed:
+        if self.all * max(density.closest, 1 / density.review) <= allowed:
             return NO_LOAD
-        ages = self._ages(wait, now)
-        looks, at_most = self._looks(wait, ages), _FAIR * self.all / rate
-        stretch = _stretch(looks, allowed, _by_density(wait, ages), at_most)
+        ages = self._ages(density, now)
+        looks, at_most = self._looks(density, ages), _FAIR * self.all / rate
+        stretch = _stretch(looks, allowed, _by_density(density, ages), at_most)
         steps = [
             (float(until), max(1.0, stretch * factor))
-            for until, factor in zip(_AHEAD, self._factors(wait, ages, looks), strict=True)
+            for until, factor in zip(_AHEAD, self._factors(density, ages, looks), strict=True)
         ]
         is_same = all(step == max(1.0, stretch) for _, step in steps)
         ahead = () if is_same else tuple(steps)

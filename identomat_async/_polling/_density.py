@@ -152,6 +152,13 @@ class wait_density(wait_base):  # noqa: N801 - named as tenacity names its strat
         return self._starts[part] + (due - self._before[part]) / self._rates[part] - age
 
 
+def density_of(wait: object) -> wait_density | None:
+    """Return *wait* if it is a density, and calling it is not somebody else's code."""
+    if isinstance(wait, wait_density) and type(wait).__call__ is wait_density.__call__:
+        return wait
+    return None
+
+
 def above_zero(value: Seconds, *, name: str) -> float:
     """
     Return *value* in seconds.

@@ -8,7 +8,6 @@ from datetime import datetime
 import attrs
 
 from identomat_async._model._token import TOKEN, checked_token
-from identomat_async._polling._density import wait_density
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._entry import Entry
 from identomat_async._polling._outbox import Outbox
@@ -204,7 +203,10 @@ class Desk:
             self._roster.add(entry, due, first=first)
         else:
             entry.widen_for(waiter)
-            if entry.state.polls:
+            if entry.state.token in self._roster.held:
+                # It was due, and was held back because nobody waited for it.
+                self._roster.put(entry, due, first=first)
+            elif entry.state.polls:
                 self._sooner(entry, waiter.deadline)
             elif first:
                 self._roster.put(entry, min(entry.due, due), first=True)
@@ -286,9 +288,8 @@ class Desk:
 
     def _latest_first(self, now: float, deadline: float) -> float:
         # Too many for the rate: all at their deadline would be a queue in front of everybody.
-        wait, load = self._engine.learner.policy.wait, self._engine.learner.load
-        is_plan = isinstance(wait, wait_density)
-        is_stretched = load.stretch > 1 if is_plan else load.at_least > FLOOR
+        policy, load = self._engine.learner.policy, self._engine.learner.load
+        is_stretched = load.at_least > FLOOR if policy.density is None else load.stretch > 1
         return math.inf if is_stretched else max(now, deadline)
 
     def _first_gaps(self) -> Sequence[float]:

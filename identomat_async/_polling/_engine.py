@@ -11,7 +11,6 @@ from anyio.abc import TaskGroup
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Clock
 from identomat_async._polling._agenda import TICK, Agenda
-from identomat_async._polling._density import wait_density
 from identomat_async._polling._entry import ASKED, Entry
 from identomat_async._polling._gates import Gates, HeldUpBy
 from identomat_async._polling._learner import Learner
@@ -119,9 +118,9 @@ class Engine:
     def _share(self, now: float, besides: float) -> float | None:
         if not self.gates.is_shared:
             return self.gates.rate
-        wait, demand = self.learner.policy.wait, self.roster.demand
-        if isinstance(wait, wait_density):
-            wish = demand.looks(wait, now)
+        density, demand = self.learner.policy.density, self.roster.demand
+        if density is not None:
+            wish = demand.looks(density, now)
         else:
             wish = demand.all / (self.learner.wishes.gap or EVERY)
         return self.gates.share(max(wish + besides, _LEAST_WISH))
@@ -386,9 +385,9 @@ class Engine:
     def _mind_pauses(self, now: float) -> None:
         remaining = self.source.pause.remaining()
         if remaining and not self._is_paused_for:
-            self.learner.paused("asked", remaining)
+            self.learner.paused(remaining, now)
         elif self._is_paused_for and not remaining:
-            self.learner.resumed(now)
+            self.learner.outage.go_on(now)
         self._is_paused_for = remaining > 0
 
     def resume(self) -> None:

@@ -16,9 +16,9 @@ from identomat_async._polling._outcomes import (
     ends,
     stricter,
 )
-from identomat_async._polling._policy import Pending, Step
+from identomat_async._polling._policy import Pending, PollPolicy, Step
 from identomat_async._polling._state import PollState
-from identomat_async._polling._step import deadline_passed, is_over, settled
+from identomat_async._polling._step import deadline_passed, is_over, settled, unanswered
 from identomat_async._polling._waiting import Waiter
 
 # The place of an entry while a look at it is under way.
@@ -172,7 +172,7 @@ class Entry:
 
 
 def conclude_watch(
-    entry: Entry, step: Step, result: SessionResult | None, now: float
+    entry: Entry, step: Step, result: SessionResult | None, now: float, *, policy: PollPolicy
 ) -> Outcome | None:
     """
     Return what a look begun *now* ends the watch of *entry* with, None if it goes on.
@@ -182,6 +182,7 @@ def conclude_watch(
         step: What the look means for the widest interest.
         result: The document that the look read, if it read one.
         now: When the look was begun.
+        policy: How the watch is conducted.
     """
     if result is not None and ends(result.status, entry.until):
         return settled(_known(step, entry), result, now)
@@ -189,7 +190,10 @@ def conclude_watch(
         return step
     if result is not None and entry.is_late(step.state, now):
         return deadline_passed(step.state, now)
-    return None
+    if step.state.last_error is None:
+        return None
+    # Somebody else may wait for longer; the watch is given up in its own time.
+    return unanswered(step.state, ends_at=entry.ends_at, policy=policy, now=now)
 
 
 def conclude_wait(

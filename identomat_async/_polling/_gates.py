@@ -1,7 +1,7 @@
 """What may hold everybody up: the service, or the places that there are."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import attrs
@@ -41,13 +41,15 @@ class Gates:
         both = (self.budget, self.source.budget)
         budgets = {id(each): each for each in both if each is not None}.values()
         # In one order for all who wait for two at a time, or they could wait for one another.
-        self.budgets = tuple(sorted(budgets, key=lambda each: each.number))
+        # The stricter first: its place is kept while the other comes, which is soon, and
+        # nobody else is kept from that one's places for as long as the stricter takes.
+        self.budgets = tuple(sorted(budgets, key=_strictness))
 
     @property
     def rate(self) -> float | None:
         """The strictest ceiling, in requests per second; None for no limit."""
-        rates = [budget.per_second for budget in self.budgets]
-        return min((rate for rate in rates if rate is not None), default=None)
+        strictest = _strictest(self.budgets)
+        return strictest if strictest < math.inf else None
 
     @property
     def is_shared(self) -> bool:
@@ -71,7 +73,10 @@ class Gates:
 
     def share(self, wish: float) -> float | None:
         """Return the requests per second for who would like *wish*; None for no limit."""
-        shares = [budget.share(self, wish) for budget in self.budgets]
+        shares = [
+            budget.share(self, wish, most=_strictest(self.budgets, but=budget))
+            for budget in self.budgets
+        ]
         return min((share for share in shares if share is not None), default=None)
 
     @property
@@ -159,3 +164,12 @@ class Gates:
         if budget.is_full or budget.is_queueing_before(self):
             return now + _GLANCE
         return max(budget.opens_at + clock.offset, now) + _BATCH
+
+
+def _strictest(budgets: Sequence[RateBudget], *, but: RateBudget | None = None) -> float:
+    rates = [budget.per_second for budget in budgets if budget is not but]
+    return min((rate for rate in rates if rate is not None), default=math.inf)
+
+
+def _strictness(budget: RateBudget) -> tuple[float, int]:
+    return _strictest([budget]), budget.number

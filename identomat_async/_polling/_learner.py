@@ -8,7 +8,6 @@ import attrs
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._density import wait_density
 from identomat_async._polling._entry import ASKED, Entry, conclude_wait, conclude_watch
 from identomat_async._polling._failures import FailureLog
 from identomat_async._polling._halt import Halt
@@ -45,7 +44,6 @@ from identomat_async.events import (
     Halted,
     OutcomeReady,
     Paused,
-    PauseReason,
     PollFinished,
     Resumed,
     StatusChanged,
@@ -89,8 +87,7 @@ class Learner:
     @property
     def stretch(self) -> float:
         """How many times longer than wished the gaps are."""
-        is_known = isinstance(self.policy.wait, wait_density)
-        return self.load.stretch if is_known else self.wishes.stretch
+        return self.wishes.stretch if self.policy.density is None else self.load.stretch
 
     def learn(self, entry: Entry, answer: Answer, now: float, *, elapsed: float) -> bool:
         """
@@ -200,7 +197,7 @@ class Learner:
         """
         least = now - self.policy.grace
         for entry in list(self.roster.live.values()):
-            if entry.state.deadline > least or entry.place is ASKED or not entry.delivers:
+            if entry.deadline > least or entry.place is ASKED or not entry.delivers:
                 continue
             outcome = given_up(
                 entry.state, ends_at=entry.ends_at, due=entry.due, policy=self.policy, now=now
@@ -210,18 +207,12 @@ class Learner:
                 self._deliver(outcome, begun=entry.state.begun, now=now)
                 self.roster.settle(entry)
 
-    def paused(self, reason: PauseReason, span: float | None) -> None:
-        """Note that nothing is looked at for a while."""
-        if reason == "asked":
-            self.outage.keep_in_mind(self._usual())
-        self.hub.tell(Paused(reason=reason, seconds=span))
-        said = "the service is down" if span is None else f"the service asked for {span:.0f} s"
-        _logger.warning("polling pauses: %s", said)
-
-    def resumed(self, now: float) -> None:
-        """Note that looks may be made again."""
-        self.outage.come_back(now)
-        self._tell_resumed()
+    def paused(self, span: float, now: float) -> None:
+        """Note that the service has asked not to be looked at for so many seconds from *now*."""
+        is_news = self.outage.keep_in_mind(self._usual(), now)
+        self.hub.tell(Paused(reason="asked", seconds=span))
+        if is_news:
+            _logger.warning("polling pauses: the service asked for %.0f s", span)
 
     def _tell_resumed(self) -> None:
         self.hub.tell(Resumed())
@@ -230,7 +221,8 @@ class Learner:
     def _judge_service(self, error: IdentomatError | None, now: float, elapsed: float) -> None:
         change = self.outage.ended(now, failed=is_outage(error), elapsed=elapsed, usual=self._usual)
         if change == "down":
-            self.paused("outage", None)
+            self.hub.tell(Paused(reason="outage", seconds=None))
+            _logger.warning("polling pauses: the service is down")
         elif change == "up":
             self._tell_resumed()
         # The account's troubles have a line of their own.
@@ -255,7 +247,7 @@ class Learner:
         if last is not None:
             entry.keep(staying)
         if entry.delivers:
-            outcome = conclude_watch(entry, then, result, now)
+            outcome = conclude_watch(entry, then, result, now, policy=self.policy)
             if outcome is not None:
                 entry.delivers, last = False, outcome
                 self._deliver(outcome, begun=entry.state.begun, now=now)

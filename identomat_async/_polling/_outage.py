@@ -42,16 +42,24 @@ class Outage:
 
     Args:
         random: Returns numbers from 0 to 1.
+
+    Attributes:
+        opens_at: From when on a look may be made.
+        is_down: Whether it is made only to find out.
+        is_doubted: Whether no look was answered that began since they were stopped, by this or
+            by a pause that the service has asked for.
     """
 
     random: Callable[[], float] = attrs.field(default=random.random, repr=False)
     opens_at: float = -math.inf
     is_down: bool = False
+    is_doubted: bool = False
     _seconds: deque[list[float]] = attrs.field(factory=deque, repr=False)
     _gap: float = _FIRST_PROBE
     _usual: float = _LIGHT
     _since: float = math.inf
     _latency: float = 0.0
+    _stopped: float = -math.inf
 
     def ended(
         self, now: float, *, failed: bool, elapsed: float, usual: Callable[[], float]
@@ -66,27 +74,37 @@ class Outage:
             usual: Returns the looks per second of better times; called when they end.
 
         Returns:
-            ``"down"`` if with this look it is, ``"up"`` if it is no more.
+            ``"down"`` if with this look it is, ``"up"`` if it is the first to be answered
+            since the looks were stopped.
         """
         if not failed:
             self._latency += _LEARNING * (elapsed - self._latency)
+            return self._is_sound(now, began=now - elapsed)
         if self.is_down:
-            if failed:
-                return None
-            self.come_back(now)
-            return "up"
-        self._count(now, failed=failed)
-        if not failed or not self._is_over(now):
             return None
+        self._count(now, failed=True)
+        if not self._is_over(now):
+            return None
+        self.keep_in_mind(usual(), now)
         self.is_down, self._gap, self._since = True, _FIRST_PROBE, math.inf
         self._seconds.clear()
-        self.keep_in_mind(usual())
         self._wait_for_probe(now)
         return "down"
 
-    def answered(self, now: float, elapsed: float) -> bool:
-        """Count a good answer, if the service is not down: False if it is."""
+    def _is_sound(self, now: float, *, began: float) -> Change | None:
         if self.is_down:
+            self.is_down, self.opens_at, self._since = False, now, now
+            self._seconds.clear()
+        else:
+            self._count(now, failed=False)
+            if not self.is_doubted or began < self._stopped:
+                return None
+        self.is_doubted = False
+        return "up"
+
+    def answered(self, now: float, elapsed: float) -> bool:
+        """Count a good answer, unless it is the first since the looks were stopped: False then."""
+        if self.is_doubted:
             return False
         self._latency += _LEARNING * (elapsed - self._latency)
         self._count(now, failed=False)
@@ -100,17 +118,25 @@ class Outage:
         elif self._since < math.inf:
             self._pace(now)
 
-    def keep_in_mind(self, usual: float) -> None:
-        """Remember how many looks per second there were before they stop."""
-        self._usual = max(usual, _LIGHT)
+    def keep_in_mind(self, usual: float, now: float) -> bool:
+        """
+        Remember how many looks per second there were before they stop *now*.
 
-    def come_back(self, now: float) -> None:
-        """Begin slowly, after an outage or a pause."""
-        self.is_down, self.opens_at, self._since = False, now, now
-        self._seconds.clear()
+        False if they had stopped and nothing was answered since. How many there are while
+        they come back is not what is usual.
+        """
+        was_doubted, self.is_doubted, self._stopped = self.is_doubted, True, now
+        if not self.is_down and self._since == math.inf:
+            self._usual = max(usual, _LIGHT)
+        return not was_doubted
+
+    def go_on(self, now: float) -> None:
+        """Begin slowly after a pause; a service that was down is probed as before."""
+        if not self.is_down:
+            self.opens_at, self._since = now, now
 
     def reset(self) -> None:
-        """Forget everything, and hold nobody back."""
+        """Forget what has failed, and hold nobody back."""
         self.is_down, self.opens_at, self._since = False, -math.inf, math.inf
         self._seconds.clear()
 

@@ -9,10 +9,15 @@ from tenacity import wait_exponential
 from tenacity.wait import wait_base
 
 from identomat_async._clock import seconds
+from identomat_async._polling._density import density_of, wait_density
 from identomat_async._polling._outcomes import Outcome
 from identomat_async._polling._person import wait_person
 from identomat_async._polling._state import PollState
 from identomat_async.errors import ConfigurationError
+
+
+def _density(policy: "PollPolicy") -> wait_density | None:
+    return density_of(policy.wait)
 
 
 @attrs.frozen(kw_only=True)
@@ -29,6 +34,10 @@ class PollPolicy:
         jitter: By which share an interval may be shorter or longer; below 1.
         random: Returns numbers from 0 to 1.
 
+    Attributes:
+        density: *wait*, if it says for each age how close looks are; None if it has to be
+            called.
+
     Raises:
         ConfigurationError: One of them is of another kind or cannot be.
     """
@@ -39,6 +48,9 @@ class PollPolicy:
     gone_window: float = 60.0
     jitter: float = 0.1
     random: Callable[[], float] = attrs.field(default=random.random, repr=False)
+    density: wait_density | None = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_density, takes_self=True)
+    )
 
     def __attrs_post_init__(self) -> None:
         for strategy in (self.wait, self.retry_wait):

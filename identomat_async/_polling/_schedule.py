@@ -6,7 +6,7 @@ from tenacity import AsyncRetrying, Future, RetryCallState
 from tenacity.wait import wait_base
 
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._density import wait_density
+from identomat_async._polling._density import density_of
 from identomat_async._polling._policy import Load
 from identomat_async.errors import IdentomatError
 
@@ -50,9 +50,12 @@ def first_gap(wait: wait_base, load: Load, *, age: float, share: float) -> float
 
     *share*, from 0 to 1, is its place among others of the same age, so that they spread.
     """
-    if not isinstance(wait, wait_density):
+    density = density_of(wait)
+    if density is None:
         return share * max(FLOOR, load.at_least)
-    return wait.gap(age, stretch=load.stretch, share=share, ahead=load.ahead, at_most=load.at_most)
+    return density.gap(
+        age, stretch=load.stretch, share=share, ahead=load.ahead, at_most=load.at_most
+    )
 
 
 _NO_CALL = AsyncRetrying()

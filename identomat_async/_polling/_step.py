@@ -13,7 +13,7 @@ import attrs
 from identomat_async._clock import timestamp
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._density import REVIEW, wait_density
+from identomat_async._polling._density import REVIEW
 from identomat_async._polling._outcomes import (
     DECIDED,
     MANUAL_CHECK,
@@ -107,9 +107,10 @@ def open_for(
     None if there is more to it. Asked at nearly every look, it has no room for detours.
     """
     is_plain = state.trouble is None and not state.early and not state.fresh
-    if not is_plain or state.status is MANUAL_CHECK or not isinstance(policy.wait, wait_density):
+    density = policy.density
+    if density is None or not is_plain or state.status is MANUAL_CHECK:
         return None
-    gap = policy.wait.gap(
+    gap = density.gap(
         now - state.begun,
         stretch=load.stretch,
         share=_jitter(policy),
@@ -155,6 +156,24 @@ def given_up(
     if not is_over(max(ends_at, since) + policy.grace, now):
         return None
     return PollFailed(**_facts(state, now))
+
+
+def unanswered(
+    state: PollState, *, ends_at: float, policy: PollPolicy, now: float
+) -> PollFailed | None:
+    """
+    Return the outcome of a session whose looks have failed for too long; None if they have not.
+
+    Args:
+        state: What is known of it after the last look.
+        ends_at: When time is up for whoever asks.
+        policy: How the watch is conducted.
+        now: When the last look was begun.
+    """
+    # What is wrong with the account ends no watch.
+    is_ours = isinstance(state.last_error, AuthenticationError | SignatureError)
+    is_long = _is_given_up(state, ends_at, policy, now)
+    return PollFailed(**_facts(state, now)) if is_long and not is_ours else None
 
 
 def is_over(deadline: float, now: float) -> bool:
@@ -238,7 +257,7 @@ def _after_error(
     is_verified = is_signed and was_fresh
     if is_proven or is_verified:
         return _believed(state, kind, now, verified=is_verified)
-    if kind == "unreadable" or _is_given_up(state, policy, now):
+    if kind == "unreadable" or _is_given_up(state, state.ends_at, policy, now):
         return _unanswered(state, error, policy, now, load)
     if is_signed:
         return _look_in(state, FLOOR, now)
@@ -272,21 +291,20 @@ def _believed(state: PollState, kind: DoubtKind, now: float, *, verified: bool) 
     return PollFailed(**_facts(state, now))
 
 
-def _is_given_up(state: PollState, policy: PollPolicy, now: float) -> bool:
+def _is_given_up(state: PollState, ends_at: float, policy: PollPolicy, now: float) -> bool:
     # Not from the deadline alone: after a restart it may be long past, and one fault then
     # is not an outage.
     since = now if state.failing_since is None else state.failing_since
-    return is_over(max(state.ends_at, since) + policy.grace, now)
+    return is_over(max(ends_at, since) + policy.grace, now)
 
 
 def _unanswered(
     state: PollState, error: IdentomatError, policy: PollPolicy, now: float, load: Load
 ) -> Step:
-    # While nobody answers, a verdict may be there that only cannot be read. What is wrong
-    # with the account ends no watch.
-    is_ours = isinstance(error, AuthenticationError | SignatureError)
-    if not is_ours and _is_given_up(state, policy, now):
-        return PollFailed(**_facts(state, now))
+    # While nobody answers, a verdict may be there that only cannot be read.
+    outcome = unanswered(state, ends_at=state.ends_at, policy=policy, now=now)
+    if outcome is not None:
+        return outcome
     return _pending(state, error, policy, now, load)
 
 
@@ -325,10 +343,10 @@ def _scheduled(
     is_under_review = state.status is MANUAL_CHECK and state.reviewed is not None
     in_review = is_under_review and state.until is DECIDED
     jitter = _jitter(policy)
-    if isinstance(policy.wait, wait_density):
+    if policy.density is not None:
         # A share of what is left to the next look, and not of the gap in seconds: those who
         # come into the busy time together would be thrown off step, and crowd at times.
-        gap = policy.wait.gap(
+        gap = policy.density.gap(
             now - state.begun,
             status=MANUAL_CHECK if in_review else None,
             stretch=load.stretch,

@@ -378,6 +378,7 @@ class DocketResultPoller:
             source=self._source,
             policy=self._policy,
             rate=SharedRate(self._link.rate_key, self._rate),
+            concurrency=self._concurrency,
             server=server,
             nudge_key=self._link.nudge_key,
             handler=handler,

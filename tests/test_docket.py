@@ -247,6 +247,110 @@ async def test_watching_again_in_the_handler_is_a_watch_of_its_own(make, source,
     assert given[1].outcome.result.status.is_approved
 
 
+async def test_a_handler_watches_again_with_a_poller_of_its_own(make, source, run_beside):
+    source.says("one", *["manual_check"] * 3, "approved")
+    given: list[Delivery] = []
+
+    async with make() as own:
+
+        async def handle(delivery: Delivery) -> None:
+            given.append(delivery)
+            if not delivery.outcome.final:
+                await own.watch("one", until=Until.DECIDED, reference="second")
+
+        async with run_beside(make(), handle):
+            await own.watch("one", reference="first")
+            with anyio.fail_after(20):
+                while len(given) < 2:
+                    await anyio.sleep(0.02)
+
+    assert [(each.reference, each.attempt) for each in given] == [("first", 1), ("second", 1)]
+
+
+@pytest.fixture
+def watched_in_between(monkeypatch):
+    """Have a session watched just before the record of its last run is told to expire."""
+
+    class Between:
+        def __init__(self) -> None:
+            self.watch: Callable[[], Any] | None = None
+
+    between, expire = Between(), Redis.expire
+
+    def expire_later(self: Any, key: Any, *arguments: Any, **options: Any) -> Any:
+        async def step() -> Any:
+            watch, between.watch = between.watch, None
+            if watch is not None:
+                await watch()
+            return await expire(self, key, *arguments, **options)
+
+        is_run = b":runs:" in (key if isinstance(key, bytes) else key.encode())
+        return step() if is_run else expire(self, key, *arguments, **options)
+
+    monkeypatch.setattr(Redis, "expire", expire_later)
+    return between
+
+
+async def test_who_is_watched_again_at_the_very_end_is_not_forgotten(
+    make, source, server, name, run_beside, watched_in_between
+):
+    source.says("one", "approved")
+    handler = Handler()
+
+    async with run_beside(make(), handler), make() as elsewhere:
+
+        async def again() -> None:
+            source.says("one", "in_progress")
+            await elsewhere.watch("one", reference="second")
+
+        watched_in_between.watch = again
+        await elsewhere.watch("one", reference="first")
+        await handler.has(1)
+        await anyio.sleep(0.5)
+        if watched_in_between.watch is not None:
+            await again()
+        assert server.ask("TTL", f"{name}:runs:{key_of('one')}") == -1
+
+
+async def test_who_is_watched_again_while_it_is_discarded_is_not_forgotten(
+    make, server, name, watched_in_between
+):
+    async with make() as poller, make() as elsewhere:
+        await poller.watch("one")
+
+        async def again() -> None:
+            await elsewhere.watch("one")
+
+        watched_in_between.watch = again
+        assert await poller.discard("one")
+        assert server.ask("TTL", f"{name}:runs:{key_of('one')}") == -1
+
+
+async def test_a_discard_that_the_worker_has_not_heard_of_counts(
+    make, source, monkeypatch, run_beside
+):
+    async def lost(*_: object) -> None:
+        """Be on the way for too long."""
+
+    source.decides("one", "approved", after=2.0)
+    source.latency = 0.5
+    handler = Handler()
+
+    async with run_beside(make(), handler), make() as elsewhere:
+        monkeypatch.setattr(elsewhere._docket, "_publish", lost)
+        await elsewhere.watch("one")
+        with anyio.fail_after(20):
+            while not source.in_flight:
+                await anyio.sleep(0.01)
+        assert await elsewhere.discard("one")
+        await anyio.sleep(3)
+        assert len(source.looks) == 1
+        await elsewhere.watch("one", reference="again")
+        await handler.has(1)
+
+    assert [each.reference for each in handler.given] == ["again"]
+
+
 async def test_who_watches_again_while_it_is_handed_over_is_heard(make, source, run_beside):
     tokens = [f"session-{number}" for number in range(30)]
     for token in tokens:

@@ -39,9 +39,13 @@ _FIRST_AGAIN, _LAST_AGAIN = 1.0, 300.0
 _LONGEST_REST = 30.0
 
 Then = tuple[Errand, float]
+# Which sessions: the server's address, and what its keys begin with.
+Server = tuple[str, str]
 
-# The sessions whose handler the running code is a part of, in worker threads too.
-_handling: ContextVar[tuple[str, ...]] = ContextVar("handling", default=())
+# The sessions whose handler the running code is a part of, in worker threads too: on which
+# server, and where it is kept what the handler has watched again.
+Handled = tuple[Server, str, "dict[str, Then | None]"]
+_handling: ContextVar[tuple[Handled, ...]] = ContextVar("handling", default=())
 
 _logger = logging.getLogger("identomat_async")
 
@@ -53,6 +57,7 @@ class Rounds:
 
     Args:
         source: Where results come from.
+        sessions: Which sessions these are.
         policy: How the watches are conducted.
         rate: What all workers together may ask.
         concurrency: How many sessions are in hand at most.
@@ -67,6 +72,7 @@ class Rounds:
     """
 
     source: ResultSource
+    sessions: Server
     policy: PollPolicy
     rate: SharedRate
     concurrency: int
@@ -210,7 +216,7 @@ class Rounds:
         if is_reversed(errand.entry, outcome):
             name = self.source.token_hash(token)
             _logger.warning("session %s was approved, and is no longer", name)
-        handling = _handling.set((*_handling.get(), token))
+        handling = _handling.set((*_handling.get(), (self.sessions, token, self.again)))
         error: str | None = TimeoutError.__name__
         try:
             with anyio.move_on_after(self.handler_timeout):
@@ -241,6 +247,15 @@ def lead_of(late: float, per_second: float | None, concurrency: int) -> float:
     return max(LEAD, min(LEAD + late, most))
 
 
-def is_handled_here(token: str) -> bool:
-    """Tell whether this is called from the handler that has been given this session."""
-    return token in _handling.get()
+def handled_here(sessions: Server, token: str) -> dict[str, Then | None] | None:
+    """
+    Return where a handler says what it has watched again, if it runs here.
+
+    Args:
+        sessions: Of which server.
+        token: The session; None is returned if no handler that calls this was given it.
+    """
+    for where, handled, again in _handling.get():
+        if (where, handled) == (sessions, token) and token in again:
+            return again
+    return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -32,7 +33,8 @@ from identomat_async._polling._state import PollState
 from identomat_async.contrib.docket import DocketResultPoller
 from identomat_async.contrib.docket._errand import Errand, key_of
 from identomat_async.contrib.docket._link import TASK, Link
-from identomat_async.contrib.docket._rate import SharedRate
+from identomat_async.contrib.docket._rate import SharedRate, gaps
+from identomat_async.contrib.docket._rounds import lead_of
 from identomat_async.contrib.docket._server import lacks
 from identomat_async.contrib.docket._shift import task_of, turn
 from tests._docket_server import Server
@@ -245,6 +247,110 @@ async def test_watching_again_in_the_handler_is_a_watch_of_its_own(make, source,
     assert given[1].outcome.result.status.is_approved
 
 
+async def test_a_handler_watches_again_with_a_poller_of_its_own(make, source, run_beside):
+    source.says("one", *["manual_check"] * 3, "approved")
+    given: list[Delivery] = []
+
+    async with make() as own:
+
+        async def handle(delivery: Delivery) -> None:
+            given.append(delivery)
+            if not delivery.outcome.final:
+                await own.watch("one", until=Until.DECIDED, reference="second")
+
+        async with run_beside(make(), handle):
+            await own.watch("one", reference="first")
+            with anyio.fail_after(20):
+                while len(given) < 2:
+                    await anyio.sleep(0.02)
+
+    assert [(each.reference, each.attempt) for each in given] == [("first", 1), ("second", 1)]
+
+
+@pytest.fixture
+def watched_in_between(monkeypatch):
+    """Have a session watched just before the record of its last run is told to expire."""
+
+    class Between:
+        def __init__(self) -> None:
+            self.watch: Callable[[], Any] | None = None
+
+    between, expire = Between(), Redis.expire
+
+    def expire_later(self: Any, key: Any, *arguments: Any, **options: Any) -> Any:
+        async def step() -> Any:
+            watch, between.watch = between.watch, None
+            if watch is not None:
+                await watch()
+            return await expire(self, key, *arguments, **options)
+
+        is_run = b":runs:" in (key if isinstance(key, bytes) else key.encode())
+        return step() if is_run else expire(self, key, *arguments, **options)
+
+    monkeypatch.setattr(Redis, "expire", expire_later)
+    return between
+
+
+async def test_who_is_watched_again_at_the_very_end_is_not_forgotten(
+    make, source, server, name, run_beside, watched_in_between
+):
+    source.says("one", "approved")
+    handler = Handler()
+
+    async with run_beside(make(), handler), make() as elsewhere:
+
+        async def again() -> None:
+            source.says("one", "in_progress")
+            await elsewhere.watch("one", reference="second")
+
+        watched_in_between.watch = again
+        await elsewhere.watch("one", reference="first")
+        await handler.has(1)
+        await anyio.sleep(0.5)
+        if watched_in_between.watch is not None:
+            await again()
+        assert server.ask("TTL", f"{name}:runs:{key_of('one')}") == -1
+
+
+async def test_who_is_watched_again_while_it_is_discarded_is_not_forgotten(
+    make, server, name, watched_in_between
+):
+    async with make() as poller, make() as elsewhere:
+        await poller.watch("one")
+
+        async def again() -> None:
+            await elsewhere.watch("one")
+
+        watched_in_between.watch = again
+        assert await poller.discard("one")
+        assert server.ask("TTL", f"{name}:runs:{key_of('one')}") == -1
+
+
+async def test_a_discard_that_the_worker_has_not_heard_of_counts(
+    make, source, monkeypatch, run_beside
+):
+    async def lost(*_: object) -> None:
+        """Be on the way for too long."""
+
+    source.decides("one", "approved", after=2.0)
+    source.latency = 0.5
+    handler = Handler()
+
+    async with run_beside(make(), handler), make() as elsewhere:
+        monkeypatch.setattr(elsewhere._docket, "_publish", lost)
+        await elsewhere.watch("one")
+        with anyio.fail_after(20):
+            while not source.in_flight:
+                await anyio.sleep(0.01)
+        assert await elsewhere.discard("one")
+        await anyio.sleep(3)
+        assert len(source.looks) == 1
+        await elsewhere.watch("one", reference="again")
+        await handler.has(1)
+
+    assert [each.reference for each in handler.given] == ["again"]
+
+
 async def test_who_watches_again_while_it_is_handed_over_is_heard(make, source, run_beside):
     tokens = [f"session-{number}" for number in range(30)]
     for token in tokens:
@@ -346,6 +452,68 @@ async def test_a_clock_that_was_set_back_stops_nobody(server, name):
     assert urgent.wait < 2
 
 
+async def test_who_has_lost_a_place_does_not_go_to_the_end_of_the_queue(server, name):
+    rate = SharedRate(f"{name}-rate", 10.0)
+    async with Redis.from_url(server.url) as redis:
+        held = (await rate.reserve(redis, f"{name}-nudge", held=None, urgent=False)).at
+        for _ in range(20):
+            last = await rate.reserve(redis, f"{name}-nudge", held=None, urgent=False)
+        await anyio.sleep(0.15)
+        again = await rate.reserve(redis, f"{name}-nudge", held=held, urgent=False)
+
+    assert last.wait > 1.5
+    assert again.at != held
+    assert again.wait < 0.1
+
+
+async def test_the_next_place_is_taken_ahead_only_in_a_long_queue(server, name):
+    rate, nudge = SharedRate(f"{name}-rate", 10.0), f"{name}-nudge"
+    async with Redis.from_url(server.url) as redis:
+        early = await rate.reserve(redis, nudge, held=None, urgent=False, after=1.0)
+        for _ in range(20):
+            last = await rate.reserve(redis, nudge, held=None, urgent=False)
+        urgent = await rate.reserve(redis, nudge, held=None, urgent=True, after=1.0)
+        ahead = await rate.reserve(redis, nudge, held=None, urgent=False, after=1.0)
+        await redis.set(nudge, b"1")
+        nudged = await rate.reserve(redis, nudge, held=None, urgent=False, after=1.0)
+        endless = await SharedRate(f"{name}-none", None).reserve(
+            redis, nudge, held=None, urgent=False, after=1.0
+        )
+
+    assert [each.at for each in (early, urgent, nudged, endless)] == [0, 0, 0, 0]
+    assert [each.is_nudged for each in (early, urgent, nudged, endless)] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert ahead.at > last.at
+    assert ahead.wait > 1.0
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 1.5, 2, 2.5, 3, 5, 9, 10, 11, 12.5, 15, 50, 99])
+def test_in_no_second_more_looks_begin_than_the_rate_allows(rate):
+    # Each may begin a tenth of a second after its place.
+    most = sum(math.ceil(1_100_000 / gap) for gap in gaps(rate) if gap)
+
+    assert most <= max(1, rate)
+    assert most >= min(2, math.floor(rate)), "and not many fewer"
+
+
+@pytest.mark.parametrize(
+    ("late", "rate", "concurrency", "lead"),
+    [
+        (0.0, 50.0, 60, 0.5),
+        (0.3, 50.0, 60, 0.8),
+        (5.0, 50.0, 60, 0.96),
+        (5.0, 100.0, 50, 0.5),
+        (5.0, None, 60, 5.5),
+    ],
+)
+def test_where_turns_come_late_they_are_called_for_earlier(late, rate, concurrency, lead):
+    assert lead_of(late, rate, concurrency) == pytest.approx(lead)
+
+
 async def test_a_plain_function_is_called_in_a_thread(make, source, run_beside):
     source.says("one", "approved")
     given: list[Delivery] = []
@@ -406,6 +574,21 @@ async def test_who_comes_back_is_looked_at_now_and_soon_again(make, source, run_
     assert len(looks) == 2
     assert looks[0] <= 1
     assert 1.5 <= looks[1] - looks[0] <= 2.8
+
+
+async def test_who_comes_back_during_a_look_is_looked_at_again(make, source, run_beside):
+    source.says("one", "in_progress")
+    source.latency = 1.0
+
+    async with run_beside(make(wait=wait_fixed(600)), Handler()) as poller:
+        await poller.watch("one")
+        with anyio.fail_after(20):
+            while not source.in_flight:
+                await anyio.sleep(0.02)
+        assert poller.nudge("one")
+        with anyio.fail_after(5):
+            while len(source.looks) < 2:
+                await anyio.sleep(0.02)
 
 
 async def test_the_account_being_refused_pauses_the_worker_and_ends_no_watch(

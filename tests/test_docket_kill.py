@@ -9,7 +9,7 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -17,15 +17,18 @@ from typing import Any
 
 import anyio
 import pytest
+import redis
 from tenacity import wait_fixed
 
 from identomat_async.contrib.docket import DocketResultPoller
+from identomat_async.contrib.docket._errand import key_of
 from tests._docket_server import Server
 from tests._journal_child import PERSON, Log, Source
 
 pytestmark = [pytest.mark.durability, pytest.mark.timeout(200)]
 
 CHILD = Path(__file__).with_name("_docket_child.py")
+STREAM = "identomat:stream"
 LEASE = 4.0
 # On a machine that is busy with all of this at once.
 SLACK = 1.0
@@ -34,13 +37,15 @@ SLACK = 1.0
 class Stage:
     """A server, workers, and what they say of themselves in one file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *settings: str) -> None:
         self.folder = folder
         kept = folder / "kept"
         kept.mkdir()
-        self.server = Server(kept)
+        self.server = Server(kept, *settings)
         self.log = folder / "log"
         self.log.touch()
+        self._read = 0
+        self._lines = list[dict[str, Any]]()
 
     @contextmanager
     def worker(self, **options: object) -> Iterator[subprocess.Popen[bytes]]:
@@ -49,6 +54,7 @@ class Stage:
         command += [str(part) for name, value in said.items() for part in (f"--{name}", value)]
         environment = os.environ | {"PYTHONPATH": str(CHILD.parent.parent), "PYTHONHASHSEED": "0"}
         with subprocess.Popen(command, env=environment) as process:  # noqa: S603 - our own code
+            go_first(process.pid)
             try:
                 self.until(lambda: self.lines("ready", process.pid))
                 yield process
@@ -56,16 +62,20 @@ class Stage:
                 process.kill()
 
     def lines(self, what: str, pid: int | None = None) -> list[dict[str, Any]]:
-        # The last line may be half written.
-        whole = self.log.read_bytes().split(b"\n")[:-1]
-        lines = [json.loads(line) for line in whole]
-        return [each for each in lines if each["what"] == what and pid in (None, each["pid"])]
+        # Each is read once: the workers need the machine. The last may be half written.
+        with self.log.open("rb") as log:
+            log.seek(self._read)
+            whole, _, _ = log.read().rpartition(b"\n")
+        if whole:
+            self._read += len(whole) + 1
+            self._lines += map(json.loads, whole.split(b"\n"))
+        return [each for each in self._lines if each["what"] == what and pid in (None, each["pid"])]
 
     def until(self, look: Any, seconds: float = 30) -> Any:
         limit = time.monotonic() + seconds
         while not (seen := look()):
             assert time.monotonic() < limit, "it did not happen"
-            time.sleep(0.02)
+            time.sleep(0.05)
         return seen
 
     def looks(self, what: str = "look") -> dict[str, list[float]]:
@@ -77,8 +87,29 @@ class Stage:
     def has_looked(self, pid: int, tokens: set[str]) -> bool:
         return tokens <= {line["token"] for line in self.lines("look", pid)}
 
+    def held(self, pid: int) -> set[str]:
+        """Return the keys of what a process that is gone has in hand, as the server knows it."""
+        keys, before = self._held(pid), None
+        while keys != before:
+            # What it has asked for may be given to it after its death.
+            time.sleep(0.2)
+            keys, before = self._held(pid), keys
+        return keys
+
+    def _held(self, pid: int) -> set[str]:
+        keys = set[str]()
+        with redis.Redis(port=self.server.port) as client:
+            for each in client.xpending_range(STREAM, "docket-workers", "-", "+", 10_000):
+                name, only = each["message_id"], each["consumer"].startswith(f"{pid}-".encode())
+                for _, said in client.xrange(STREAM, name, name) if only else ():
+                    # What it has scheduled anew already is not for others to look at.
+                    run = f"identomat:runs:{said[b'key'].decode()}"
+                    if client.hget(run, "generation") == said[b"generation"]:
+                        keys.add(said[b"key"].decode())
+        return keys
+
     def in_hand(self, pid: int) -> set[str]:
-        """Which sessions were being looked at by a process that is gone."""
+        """Which sessions a process is looking at, as far as it has said so."""
         began, ended = self.lines("look", pid), self.lines("looked", pid)
         counts = defaultdict[str, int](int)
         for line in began:
@@ -102,10 +133,21 @@ class Stage:
             return await poller.reconcile(tokens)
 
 
+# Where the server stays and many looks are made, nobody waits for the disk at each step.
+on_a_quick_server = pytest.mark.parametrize("stage", [("--appendfsync", "everysec")], indirect=True)
+
+
+def go_first(process: int) -> None:
+    """Let a process be judged by what it does, and not by what else the machine has to do."""
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, process, -10)
+
+
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    stage = Stage(tmp_path)
+def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    stage = Stage(tmp_path, *getattr(request, "param", ()))
     stage.server.start()
+    go_first(stage.server.pid)
     try:
         yield stage
     finally:
@@ -129,10 +171,13 @@ def test_redeploys_and_crashes_lose_no_session_and_resume_within_the_lease(stage
     for word in (signal.SIGINT, signal.SIGKILL, signal.SIGINT, signal.SIGKILL):
         with stage.worker(latency=0.3) as process:
             time.sleep(3)
+            stage.until(lambda pid=process.pid: len(stage.in_hand(pid)) >= 5)
             process.send_signal(word)
             process.wait(timeout=10)
-        killed_at, in_hand = time.time(), stage.in_hand(process.pid)
-        assert bool(in_hand) == (word == signal.SIGKILL)
+        killed_at, held = time.time(), stage.held(process.pid)
+        assert bool(stage.in_hand(process.pid)) == (word == signal.SIGKILL)
+        # What it was given and has not begun is in nobody's hand for as long.
+        in_hand = {token for token in tokens if key_of(token) in held}
         with stage.worker(latency=0.3) as following:
             ready_at = time.time()
             left = in_hand - stage.given().keys()
@@ -152,6 +197,7 @@ def test_redeploys_and_crashes_lose_no_session_and_resume_within_the_lease(stage
     assert not any(word.encode() in stage.server.everything() for word in PERSON.split())
 
 
+@on_a_quick_server
 def test_a_worker_that_dies_with_sessions_in_hand_is_stood_in_for(stage):
     tokens = decided_in([3600.0] * 1000)
     # Two of them can carry what three do, with room to spare.
@@ -168,25 +214,39 @@ def test_a_worker_that_dies_with_sessions_in_hand_is_stood_in_for(stage):
         stage.until(lambda: len(stage.in_hand(victim.pid)) >= 36)
         victim.kill()
         victim.wait()
-        killed_at, in_hand = time.time(), stage.in_hand(victim.pid)
+        killed_at, begun = time.time(), stage.in_hand(victim.pid)
+        held = stage.held(victim.pid)
         time.sleep(30)
     looks = stage.looks()
 
-    assert len(in_hand) >= 30
+    assert len(begun) >= 30
+    # Some it has taken and not begun to look at; some are looked at and scheduled anew.
+    in_hand = {token for token in tokens if key_of(token) in held}
     again = {token: [at for at in looks[token] if at > killed_at] for token in in_hand}
     assert max(min(each) for each in again.values()) <= killed_at + LEASE + 3
     gaps = {
-        token: [after - before for before, after in pairwise(times) if before >= first]
+        token: [(before, after) for before, after in pairwise(times) if before >= first]
         for token, times in looks.items()
     }
-    untouched = [gap for token, each in gaps.items() if token not in in_hand for gap in each]
+    untouched = [
+        after - before
+        for token, each in gaps.items()
+        if token not in in_hand
+        for before, after in each
+    ]
     assert len(untouched) >= 3000
-    assert min(untouched) >= 0.9 * interval
     assert max(untouched) <= 1.5 * interval
-    doubles = [gap for token in in_hand for gap in gaps[token] if gap < 1.5]
-    assert doubles == []
+    # No look is made twice: but what was cut off comes again sooner than at the interval.
+    whole = [
+        after - before
+        for token, each in gaps.items()
+        for before, after in each
+        if token not in in_hand or not before <= killed_at <= after
+    ]
+    assert min(whole) >= 0.9 * interval
 
 
+@on_a_quick_server
 def test_workers_share_one_rate_and_nobody_starves(stage):
     live, rate = 200, 50
     tokens = decided_in([3600.0] * live)

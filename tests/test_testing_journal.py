@@ -70,6 +70,8 @@ class Faulty(MemoryJournal):
             return [True] * len(deliveries)
         if self.fault == "knows no redelivery" and deliveries[0].redelivered:
             return [False]
+        if self.fault == "knows once" and (await super().live())[0].delivery == deliveries[0].id:
+            return [False]
         stand = await super().known(deliveries, at=at)
         return [True] * len(stand) if self.fault == "all stands" else stand
 
@@ -114,6 +116,7 @@ class Faulty(MemoryJournal):
         ("reconciles all", "reconciling_adds_what_is_not_there_and_changes_nothing"),
         ("forgets looks", "what_a_look_found_out_is_kept_until_the_next"),
         ("forgets outcomes", "what_a_watch_has_come_to_is_there_after_a_restart"),
+        ("knows once", "what_was_written_before_stands"),
         ("all stands", "an_outcome_does_not_stand_for_what_was_discarded_or_wants_more"),
         ("hands over again", "what_was_handed_over_comes_no_more"),
         (

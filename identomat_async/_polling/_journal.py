@@ -117,7 +117,8 @@ class Journal(Protocol):
 
         Args:
             deliveries: Their outcomes. One that is *redelivered* takes the place of what was
-                known under the same id.
+                known under the same id; any other is there then, since who was told that it
+                failed tries again.
             at: When, in seconds since the epoch.
 
         Returns:

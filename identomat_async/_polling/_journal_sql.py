@@ -207,6 +207,8 @@ def _known_one(connection: sqlite3.Connection, delivery: Delivery, at: float) ->
     ]
     if delivery.redelivered:
         return connection.execute(_KNOWN_AGAIN, [*facts, delivery.id]).rowcount == 1
+    if connection.execute(f"SELECT 1 FROM session {_UNACKED}", [delivery.id]).fetchone():  # noqa: S608
+        return True  # it was written before, though somebody was told otherwise
     # Somebody else may have asked for more in the meantime, and has left a note of it.
     condition, wants = "", list[object]()
     if isinstance(outcome, Settled) and not ends(outcome.result.status, Until.DECIDED):
@@ -289,10 +291,11 @@ def has_notes(connection: sqlite3.Connection) -> bool:
     return bool(_one(connection, "SELECT EXISTS (SELECT 1 FROM note)"))
 
 
-def take_notes(connection: sqlite3.Connection) -> list[Note]:
-    notes = [Note(*row) for row in connection.execute("SELECT kind, token FROM note ORDER BY id")]
+def take_notes(connection: sqlite3.Connection, taken: dict[tuple[int, Note], None]) -> None:
+    """Move the notes to *taken*, each by its number, which is kept if this is tried again."""
+    rows = connection.execute("SELECT id, kind, token FROM note ORDER BY id")
+    taken.update({(name, Note(kind, token)): None for name, kind, token in rows})
     connection.execute("DELETE FROM note")
-    return notes
 
 
 def hold(connection: sqlite3.Connection, *, pid: int, at: float) -> None:

@@ -38,6 +38,7 @@ class SqliteJournal(TableJournal):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__()
         # By whatever name it goes, there is one lock on it.
         self.path: Path = Path(os.path.realpath(path))
         self._lock = FileLock(lock_path(self.path))

@@ -25,6 +25,11 @@ class TableJournal(ABC):
     Subclasses know how a function is called with a connection to it, and who holds it.
     """
 
+    def __init__(self) -> None:
+        # What was taken from the table and not returned: whoever is told that it failed, or
+        # is cut off, does not know whether it is still there.
+        self._taken: dict[tuple[int, Note], None] = {}
+
     @abstractmethod
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Have *work* done as a whole or not at all, and made durable."""
@@ -91,9 +96,11 @@ class TableJournal(ABC):
 
     async def notes(self) -> Sequence[Note]:
         """Take the notes that others have left; see `Journal`."""
-        if not await self._read(sql.has_notes):
+        if not self._taken and not await self._read(sql.has_notes):
             return ()
-        return await self._write(sql.take_notes)
+        await self._write(partial(sql.take_notes, taken=self._taken))
+        taken, self._taken = self._taken, {}
+        return [note for _, note in taken]
 
 
 class MemoryJournal(TableJournal):
@@ -105,6 +112,7 @@ class MemoryJournal(TableJournal):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._is_held = False
         self._connection: sqlite3.Connection | None = None
 

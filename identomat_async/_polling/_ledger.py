@@ -2,23 +2,22 @@
 
 import logging
 import uuid
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager, suppress
-from itertools import islice
+from contextlib import contextmanager
 
 import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
 from identomat_async._polling._desk import Desk
+from identomat_async._polling._elsewhere import Elsewhere
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._hub import known
 from identomat_async._polling._journal import Journal, JournalEntry
 from identomat_async._polling._many import check_writable
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Delivery, Outcome, Watch, ends
-from identomat_async._polling._parking import Parking
 from identomat_async._polling._purge import Purger, without_accepted
 from identomat_async._polling._redelivery import (
     is_reversed,
@@ -74,26 +73,23 @@ class Ledger:
         self._desk = desk
         self._outbox = outbox
         self._hub = engine.learner.hub
-        # What was written down here for another to poll.
-        self._passed_on: set[str] = set()
+        self._elsewhere = Elsewhere(journal, engine)
         # What is read again to be delivered again, by token; and what is to be done next
         # for a session of which that was delivered.
         self._again: dict[str, JournalEntry] = {}
         self._next: set[str] = set()
+        self._nudged: list[str] = []
         # The deliveries that are known here.
         self._ours: set[str] = set()
-        self._parking = Parking(engine)
-        # Those of whom is asked next whether they have ended, and when that is worth it.
-        self._round: Iterator[str] = iter(())
-        self._many = _BATCH
+        self._holds = False
         engine.roster.in_review = self._reviewed
 
     def has(self, token: str) -> bool:
         """Tell whether a session is written down here and not in the desk's hands."""
-        return token in self.scribe.pending or token in self._passed_on
+        return token in self.scribe.pending or token in self._elsewhere.tokens
 
     def __len__(self) -> int:
-        return len(self.scribe.pending) + len(self._passed_on)
+        return len(self.scribe.pending) + len(self._elsewhere.tokens)
 
     # What the application asks for
 
@@ -107,8 +103,8 @@ class Ledger:
         """
         states = self._states(watches)
         if self.role == "active":
-            later = [await self._after_outcome(state) for state in states]
-            await self._write_and_admit([state for state in later if state is not None])
+            with self._looking_again(states):
+                await self._watch_here(states)
         else:
             await self.journal.watched(states, leave_notes=True)
             await self._pass_on(states)
@@ -142,9 +138,7 @@ class Ledger:
         """Return those of *tokens* that another process polls, so that this one need not."""
         if self.role != "stand_by":
             return frozenset()
-        left = await self.journal.watching(tokens)
-        self._parking.tokens |= left
-        return left
+        return await self._elsewhere.left(tokens)
 
     # What the poller tells
 
@@ -199,9 +193,9 @@ class Ledger:
                 try:
                     await self._keep_up()
                 except JournalError as error:
-                    self.scribe.failed(error)
+                    self.scribe.failed("to keep up", error)
                 else:
-                    self.scribe.worked()
+                    self.scribe.worked("to keep up")
 
     async def close(self) -> None:
         """Leave the journal to others; what is not handed over stays there."""
@@ -209,16 +203,19 @@ class Ledger:
         self._desk.clear()
         self._outbox.clear()
         self.scribe.clear()
-        for kept in (self._again, self._next, self._ours, self._parking.tokens, self._passed_on):
+        for kept in (self._again, self._next, self._ours, self._nudged, self._elsewhere):
             kept.clear()
-        with anyio.CancelScope(shield=True):
-            await self.journal.release()
+        if self._holds:
+            # Somebody else may hold it by the same object.
+            self._holds = False
+            with anyio.CancelScope(shield=True):
+                await self.journal.release()
 
     async def _keep_up(self) -> None:
         if self.role != "stand_by":
             await self._catch_up()
         elif not await self._took_over():
-            await self._stand_by()
+            await self._elsewhere.keep_up()
 
     async def _took_over(self) -> bool:
         if not await self.journal.acquire():
@@ -230,13 +227,13 @@ class Ledger:
             with anyio.CancelScope(shield=True):
                 await self.journal.release()
             raise
+        self._holds = True
         await self._take_over(without_accepted(entries, self._purger))
         return True
 
     async def _take_over(self, entries: Sequence[JournalEntry]) -> None:
-        self._passed_on.clear()
         self._be("active")
-        self._parking.unpark(self._parking.tokens)
+        self._elsewhere.take_over()
         rate = self._engine.gates.rate
         at_rate = 0.0 if rate is None else len(entries) / rate
         self._desk.expect(len(entries))
@@ -248,24 +245,28 @@ class Ledger:
     async def _catch_up(self) -> None:
         for note in await self.journal.notes():
             if note.kind == "nudge":
-                self._desk.nudge(note.token)
+                self._nudged.append(note.token)
                 continue
             if note.kind == "discard":
                 self._forget(note.token)
             # Here it may have been watched again since: the journal knows.
             self._next.add(note.token)
-        if self._next:
-            following, self._next = list(self._next), set[str]()
+        if following := self._next - self.scribe.pending.keys():
+            self._next -= following
             try:
-                entries = await self.journal.live(following)
+                entries = await self.journal.live(list(following))
             except JournalError:
-                self._next.update(following)
+                self._next |= following
                 raise
             await self._take_up(entries, within=None)
+        # Only now: who was watched just before is nudged as well.
+        nudged, self._nudged = self._nudged, []
+        for token in nudged:
+            self._desk.nudge(token)
 
     async def _take_up(self, entries: Sequence[JournalEntry], *, within: float | None) -> None:
         for number, entry in enumerate(entries):
-            if entry.state.token in self._again:
+            if self._comes_again(entry.state.token):
                 continue  # one after the other
             if entry.delivery is None:
                 self._desk.admit(entry.state, within=within)
@@ -286,28 +287,13 @@ class Ledger:
             self._desk.admit(read_again(entry, until=grace), within=_RESUMED_WITHIN)
 
     async def _pass_on(self, states: Sequence[PollState]) -> None:
-        self._passed_on.update(state.token for state in states)
-        if self.role == "idle" and len(self._passed_on) >= self._many:
-            # Whoever only watches, and has others poll, keeps none that have ended.
-            asked = list(self._passed_on)
-            with suppress(JournalError):  # they are watched all the same
-                self._passed_on.difference_update(set(asked) - await self.journal.watching(asked))
-            self._many = max(_BATCH, 2 * len(self._passed_on))
-
-    async def _stand_by(self) -> None:
-        live, some = self._engine.roster.live, list(islice(self._round, _BATCH))
-        if not some:
-            # A few at a time: there may be very many, and this comes ten times a second.
-            self._parking.tokens &= live.keys()
-            self._round = iter([*self._passed_on, *live])
-            some = list(islice(self._round, _BATCH))
-        if some:
-            left = await self.journal.watching(some)
-            ended = set(some) - left
-            self._passed_on -= ended
-            self._parking.unpark(self._parking.tokens & ended)
-            for token in left & live.keys():
-                self._parking.park(live[token])
+        if self.role == "active":
+            # It has taken over in the meantime.
+            await self._admit(states)
+            return
+        self._elsewhere.add(state.token for state in states)
+        if self.role == "idle":
+            await self._elsewhere.forget_ended()
 
     async def _after_outcome(self, state: PollState) -> PollState | None:
         # An outcome that nobody has taken is still the outcome of the one watch; unless
@@ -319,8 +305,7 @@ class Ledger:
         if status is None or not ends(status, state.until):
             self._outbox.withdraw(state.token)
             self._ours.discard(held.id)
-            with self._looking_again([state]):
-                await self.journal.reopen(held.id)
+            await self.journal.reopen(held.id)
             return state if state.reference else attrs.evolve(state, reference=reference)
         if state.reference is not None:
             await self.journal.refer(held.id, state.reference)
@@ -328,11 +313,12 @@ class Ledger:
                 self._outbox.refer(state.token, state.reference)
         return None
 
-    async def _write_and_admit(self, states: Sequence[PollState]) -> None:
-        if states:
-            with self._looking_again(states):
-                await self.journal.watched(states, leave_notes=False)
-            await self._admit(states)
+    async def _watch_here(self, states: Sequence[PollState]) -> None:
+        later = [await self._after_outcome(state) for state in states]
+        new = [state for state in later if state is not None]
+        if new:
+            await self.journal.watched(new, leave_notes=False)
+            await self._admit(new)
 
     @contextmanager
     def _looking_again(self, states: Iterable[PollState]) -> Generator[None]:
@@ -349,10 +335,15 @@ class Ledger:
             await self.journal.watched(states, leave_notes=True)
             return
         for state in states:
-            if state.token in self._again:
+            if self._comes_again(state.token):
                 self._next.add(state.token)
             else:
                 self._desk.admit(state)
+
+    def _comes_again(self, token: str) -> bool:
+        # An outcome of before, which must not be replaced by that of a later watch.
+        pending = self.scribe.pending.get(token)
+        return token in self._again or (pending is not None and pending.redelivered)
 
     def _states(self, watches: Sequence[str | Watch]) -> list[PollState]:
         now = self._engine.clock.stamp()
@@ -365,8 +356,8 @@ class Ledger:
         held = self._outbox.waiting(token)
         if held is not None:
             self._ours.discard(held.id)
-        was_known = token in self._passed_on or token in self._again or self.has(token)
-        self._passed_on.discard(token)
+        was_known = token in self._again or self.has(token)
+        self._elsewhere.discard(token)
         self._again.pop(token, None)
         self.scribe.forget(token)
         return self._desk.discard(token) or was_known

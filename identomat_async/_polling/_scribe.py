@@ -44,7 +44,7 @@ class Scribe:
     _refused: dict[str, Delivery] = attrs.field(factory=dict)
     _errors: dict[str, str] = attrs.field(factory=dict)
     _come: anyio.Event = attrs.field(factory=anyio.Event)
-    _is_failing: bool = False
+    _failing: set[str] = attrs.field(factory=set)
 
     def add(self, delivery: Delivery) -> None:
         """Write down what a watch has come to, and then put it into the outbox."""
@@ -139,22 +139,23 @@ class Scribe:
             try:
                 result = await write()
             except JournalError as error:
-                self.failed(error)
+                self.failed("to write", error)
             else:
-                self.worked()
+                self.worked("to write")
                 return result
             await anyio.sleep(delay)
             delay = min(2 * delay, _LAST_RETRY)
 
-    def failed(self, error: JournalError) -> None:
-        """Tell, once, that the journal cannot be read or written."""
-        if not self._is_failing:
-            self._is_failing = True
+    def failed(self, what: str, error: JournalError) -> None:
+        """Tell, once, that the journal cannot do *what*."""
+        if not self._failing:
             _logger.error("%s; it is tried again, and nothing is handed over meanwhile", error)
             self.hub.tell(JournalFailed(reason=error.reason))
+        self._failing.add(what)
 
-    def worked(self) -> None:
-        """Note that it can."""
-        if self._is_failing:
-            self._is_failing = False
-            _logger.warning("the journal can be read and written again")
+    def worked(self, what: str) -> None:
+        """Note that it can; what else it cannot is told first."""
+        if what in self._failing:
+            self._failing.discard(what)
+            if not self._failing:
+                _logger.warning("the journal can be read and written again")

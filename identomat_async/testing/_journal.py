@@ -302,6 +302,17 @@ class JournalConformance:
         assert not stands_no_more
 
     @_run
+    async def test_what_was_written_before_stands(self, make_journal: MakeJournal) -> None:
+        known = delivery_of(settled("one"))
+
+        async with Held(make_journal()) as journal:
+            await journal.watched([state_of("one")], leave_notes=False)
+            first = await journal.known([known], at=NOW + 1)
+            again = await journal.known([known], at=NOW + 2)
+
+        assert (list(first), list(again)) == ([True], [True])
+
+    @_run
     async def test_an_outcome_that_nobody_was_given_can_be_a_watch_again(
         self, make_journal: MakeJournal
     ) -> None:

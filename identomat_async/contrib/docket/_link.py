@@ -26,6 +26,24 @@ _AWAITED = (ExecutionState.SCHEDULED.value.encode(), ExecutionState.QUEUED.value
 _RUNNING = ExecutionState.RUNNING.value.encode()
 # So often it is tried to add what is neither there nor taken.
 _TRIES = 200
+# What is discarded gets another generation: by that the engine tells a run that was overtaken,
+# which then schedules no other. And nobody may begin a run that has the record expire.
+_DISCARD = """
+local state = redis.call('HGET', KEYS[1], 'state')
+if state ~= 'scheduled' and state ~= 'queued' and state ~= 'running' then
+    return 0
+end
+redis.call('HINCRBY', KEYS[1], 'generation', 1)
+redis.call('HSET', KEYS[1], 'state', 'cancelled')
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return 1
+"""
+_KEEP = """
+local state = redis.call('HGET', KEYS[1], 'state')
+if state == 'scheduled' or state == 'queued' or state == 'running' then
+    redis.call('PERSIST', KEYS[1])
+end
+"""
 _logger = logging.getLogger("identomat_async")
 
 
@@ -100,11 +118,16 @@ class Link:
     async def discard(self, token: str) -> bool:
         """Have a session looked at no more; return whether it was."""
         key = key_of(token)
-        (state,) = await self._states([key])
-        if state not in (*_AWAITED, _RUNNING):
-            return False
+        run, span = self.docket.runs_key(key), self.docket.execution_ttl
         with told():
-            await self.docket.cancel(key)
+            async with self.docket.redis() as client:
+                server = cast("Redis", client)
+                if not await server.eval(_DISCARD, 1, run, int(span.total_seconds())):
+                    return False
+                # The rest is the engine's: its calendar, and whoever has it in hand.
+                await self.docket.cancel(key)
+                # Where it is watched again already, this had that expire as well.
+                await server.eval(_KEEP, 1, run)
         return True
 
     async def nudge(self, token: str) -> None:

@@ -31,7 +31,7 @@ from identomat_async.contrib.docket._errand import Errand
 from identomat_async.contrib.docket._link import Link
 from identomat_async.contrib.docket._rate import SharedRate
 from identomat_async.contrib.docket._relay import Relay
-from identomat_async.contrib.docket._rounds import LEAD, Rounds, Then, is_handled_here
+from identomat_async.contrib.docket._rounds import LEAD, Rounds, Then, handled_here
 from identomat_async.contrib.docket._server import check_pool
 from identomat_async.contrib.docket._shift import Shift, engine_lease, task_of
 from identomat_async.errors import ConfigurationError
@@ -106,6 +106,8 @@ class DocketResultPoller:
         check_pool(url, self._concurrency)
         # What an ended run leaves is the number of the next: without it a watch that begins at
         # that moment has the same, and the old run's last word removes it.
+        # The handler of a worker may well have a poller of its own.
+        self._sessions = url.partition("?")[0], name
         self._docket = Docket(name=name, url=url, execution_ttl=_REMEMBERED)
         self._docket.register(task_of(lambda: self._shift))
         self._link = Link(self._docket)
@@ -363,8 +365,8 @@ class DocketResultPoller:
             share = self._policy.random()
             gap = first_gap(self._policy.wait, NO_LOAD, age=now - state.begun, share=share)
             then = Errand.begin(state), min(gap, max(0.0, state.deadline - now))
-            again = {} if self._shift is None else self._shift.rounds.again
-            if state.token in again and is_handled_here(state.token):
+            again = handled_here(self._sessions, state.token)
+            if again is not None:
                 # When the handler has returned, this is what goes on; and if it raises, it
                 # will be called again, and watch again.
                 again[state.token] = then
@@ -376,8 +378,10 @@ class DocketResultPoller:
     def _shift_with(self, handler: Handler, server: Redis) -> Shift:
         rounds = Rounds(
             source=self._source,
+            sessions=self._sessions,
             policy=self._policy,
             rate=SharedRate(self._link.rate_key, self._rate),
+            concurrency=self._concurrency,
             server=server,
             nudge_key=self._link.nudge_key,
             handler=handler,

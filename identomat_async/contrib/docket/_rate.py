@@ -1,27 +1,33 @@
 """A rate that machines share: each look takes the next place on the server's clock."""
 
+import math
+
 import attrs
 from redis.asyncio import Redis
 
-# A look may begin so many microseconds after its place; then it has lost it. The pace leaves
-# room for that, so that in no second more looks begin than the rate allows.
-_LATE = 100_000
-_PACE = 0.9
-# The share of the pace that confirming reads have to themselves, so that they need not
-# queue behind polls. They take whichever place comes first.
-_URGENT = 0.1
 _SECOND = 1_000_000
+# A look may begin so many microseconds after its place; then it has lost it. And a busy
+# machine may take that much longer from there to the request.
+_LATE, _BUSY = 100_000, 50_000
+# The share of the rate that confirming reads have to themselves, so that they need not
+# queue behind polls: they take whichever place comes first. So does who has lost a place,
+# for no fault of its own: at the end of the queue it could lose one after the other.
+_URGENT = 0.1
 
 # A clock that is set back takes the places along that were given out by it; what is held from
 # before then lies beyond all places, and is given up.
 _RESERVE = """
-local gap, held, urgent = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
-local share, late = tonumber(ARGV[4]), tonumber(ARGV[5])
+local gap, urgent_gap = tonumber(ARGV[1]), tonumber(ARGV[2])
+local held, urgent, late = tonumber(ARGV[3]), ARGV[4] == '1', tonumber(ARGV[5])
+local after = tonumber(ARGV[6])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local nudged = redis.call('DEL', KEYS[2])
+if after > 0 and (nudged == 1 or urgent) then
+    return {0, now, nudged}
+end
 if gap == 0 then
-    return {now, now, nudged}
+    return {after > 0 and 0 or now, now, nudged}
 end
 local kept = redis.call('HMGET', KEYS[1], 'polls', 'urgent', 'now')
 local polls, urgents = tonumber(kept[1] or 0), tonumber(kept[2] or 0)
@@ -35,12 +41,15 @@ redis.call('HSET', KEYS[1], 'now', string.format('%.0f', now))
 if held > 0 and now <= held + late and held <= math.max(polls, urgents) then
     return {held, now, nudged}
 end
-local queue, step = 'polls', gap / (1 - share)
+if after > 0 and polls <= now + after then
+    return {0, now, nudged}
+end
+local queue, step = 'polls', gap
 local place = math.max(now, polls)
-if urgent then
+if urgent_gap > 0 and (urgent or held > 0) then
     local other = math.max(now, urgents)
     if other <= place then
-        queue, step, place = 'urgent', gap / share, other
+        queue, step, place = 'urgent', urgent_gap, other
     end
 end
 redis.call('HSET', KEYS[1], queue, string.format('%.0f', place + step))
@@ -49,13 +58,30 @@ return {place, now, nudged}
 """
 
 
+def gaps(per_second: float | None) -> tuple[float, float]:
+    """
+    Return the microseconds between the places of polls, and between those of urgent reads.
+
+    In no second more looks begin than *per_second*, though each may begin late; the second
+    is 0 if urgent reads have no places of their own, and both are without a limit.
+    """
+    if per_second is None:
+        return 0.0, 0.0
+    if per_second < 2:  # noqa: PLR2004 - not enough for two queues
+        return max(_SECOND, _SECOND / per_second) + _LATE + _BUSY, 0.0
+    # Late as they may be, so many begin within a second as have places within a little more.
+    span, whole = _SECOND + _LATE + _BUSY, math.floor(per_second)
+    urgent = max(1, math.floor(per_second * _URGENT))
+    return span / (whole - urgent), span / urgent
+
+
 @attrs.frozen
 class Place:
     """
     When a look may begin.
 
     Attributes:
-        at: The place, in microseconds of the server's clock.
+        at: The place, in microseconds of the server's clock; 0 for none.
         wait: Seconds until then.
         is_nudged: Whether somebody has nudged the session since the last look.
     """
@@ -82,7 +108,9 @@ class SharedRate:
     key: str
     per_second: float | None
 
-    async def reserve(self, server: Redis, nudges: str, *, held: int | None, urgent: bool) -> Place:
+    async def reserve(
+        self, server: Redis, nudges: str, *, held: int | None, urgent: bool, after: float = 0.0
+    ) -> Place:
         """
         Keep a place for a look.
 
@@ -91,8 +119,10 @@ class SharedRate:
             nudges: The key that says that the session is nudged; it is taken away.
             held: The place that is kept already.
             urgent: Whether it is a confirming read.
+            after: Seconds that the look is not due for: there is a place only if the queue
+                is that long, and none for who has been nudged.
         """
-        gap = 0.0 if self.per_second is None else _SECOND / (_PACE * self.per_second)
-        arguments = (self.key, nudges, gap, held or 0, int(urgent), _URGENT, _LATE)
+        facts = (held or 0, int(urgent), _LATE, math.ceil(after * _SECOND))
+        arguments = (self.key, nudges, *gaps(self.per_second), *facts)
         at, now, nudged = await server.eval(_RESERVE, 2, *arguments)
         return Place(at=int(at), wait=max(0.0, (at - now) / _SECOND), is_nudged=bool(nudged))

@@ -1,6 +1,7 @@
 """What a worker does with a session whose turn it is: one look, and what follows from it."""
 
 import logging
+import math
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -29,15 +30,22 @@ from identomat_async.errors import IdentomatError
 
 # A place in the rate that is further away than this is not waited for on the spot.
 LEAD = 0.5
+# By how much of the lateness of one turn the mean moves, and the share of the hands that may
+# be bound by those who have come early for it.
+_RECENT, _EARLY = 0.05, 0.8
 # Refused deliveries come again after so many seconds, doubling.
 _FIRST_AGAIN, _LAST_AGAIN = 1.0, 300.0
 # The longest that a session is put off while the service is down or refuses the account.
 _LONGEST_REST = 30.0
 
 Then = tuple[Errand, float]
+# Which sessions: the server's address, and what its keys begin with.
+Server = tuple[str, str]
 
-# The sessions whose handler the running code is a part of, in worker threads too.
-_handling: ContextVar[tuple[str, ...]] = ContextVar("handling", default=())
+# The sessions whose handler the running code is a part of, in worker threads too: on which
+# server, and where it is kept what the handler has watched again.
+Handled = tuple[Server, str, "dict[str, Then | None]"]
+_handling: ContextVar[tuple[Handled, ...]] = ContextVar("handling", default=())
 
 _logger = logging.getLogger("identomat_async")
 
@@ -49,8 +57,10 @@ class Rounds:
 
     Args:
         source: Where results come from.
+        sessions: Which sessions these are.
         policy: How the watches are conducted.
         rate: What all workers together may ask.
+        concurrency: How many sessions are in hand at most.
         server: The Redis client.
         nudge_key: Returns where a nudge of the session with that key is kept.
         handler: Takes deliveries.
@@ -62,8 +72,10 @@ class Rounds:
     """
 
     source: ResultSource
+    sessions: Server
     policy: PollPolicy
     rate: SharedRate
+    concurrency: int
     server: Redis
     nudge_key: str
     handler: Handler
@@ -73,6 +85,7 @@ class Rounds:
     gates: Gates = attrs.field(init=False)
     in_flight: int = 0
     again: dict[str, Then | None] = attrs.field(factory=dict)
+    _late: float = 0.0
 
     def __attrs_post_init__(self) -> None:
         halt = Halt()
@@ -93,6 +106,7 @@ class Rounds:
             What is known now and the seconds to the next turn; None if there is none.
         """
         state = errand.entry.state
+        self._late += _RECENT * (max(0.0, self.clock.now() - due) - self._late)
         if errand.entry.delivery is not None:
             if (outcome := outcome_without_document(errand.entry)) is not None:
                 return await self._deliver(errand, outcome)
@@ -102,8 +116,8 @@ class Rounds:
             if place.is_nudged:
                 state, _ = nudged(state, self.clock.now())
                 errand = self._known(errand, state)
-            if place.wait > LEAD:
-                return attrs.evolve(errand, place=place.at), place.wait - LEAD
+            if place.wait > self._lead():
+                return self._parked(errand, place)
             looked = await self._look(state, due)
             if looked is None:
                 rest = self.gates.service_opens_at(now := self.clock.now(), self.clock) - now
@@ -113,20 +127,34 @@ class Rounds:
                 state, answer, policy=self.policy, now=datetime.fromtimestamp(began, UTC)
             )
             if not isinstance(then, Pending):
-                if errand.entry.delivery is None:
-                    self.tally.came_to(then, state, began)
-                    self.tally.deadlines_passed += isinstance(then, DeadlinePassed)
-                return await self._deliver(errand, then)
+                return await self._ended(errand, state, then, began)
             state = then.state
             errand = self._known(errand, state)
             if then.delay > 0:
-                return errand, then.delay
+                place = await self._next_place(errand, after=then.delay)
+                if not place.is_nudged:
+                    return self._parked(errand, place) if place.at else (errand, then.delay)
+                state, _ = nudged(state, self.clock.now())
+                errand = self._known(errand, state)
+
+    def _parked(self, errand: Errand, place: Place) -> Then:
+        return attrs.evolve(errand, place=place.at), max(0.0, place.wait - self._lead())
+
+    def _lead(self) -> float:
+        return lead_of(self._late, self.rate.per_second, self.concurrency)
 
     def _known(self, errand: Errand, state: PollState) -> Errand:
         # What was settled once stays so while it is read again for its delivery.
         if errand.entry.delivery is not None:
             return attrs.evolve(errand, place=None)
         return errand.with_state(state)
+
+    async def _next_place(self, errand: Errand, *, after: float) -> Place:
+        # In a long queue it is taken now: to come back only for that would be half the work
+        # of everybody. And who is nudged during a look is looked at again.
+        nudge = f"{self.nudge_key}:{key_of(errand.entry.state.token)}"
+        urgent = errand.entry.state.fresh
+        return await self.rate.reserve(self.server, nudge, held=None, urgent=urgent, after=after)
 
     async def _place(self, errand: Errand, *, urgent: bool) -> Place:
         nudge = f"{self.nudge_key}:{key_of(errand.entry.state.token)}"
@@ -135,7 +163,7 @@ class Rounds:
             began = anyio.current_time()
             place = await self.rate.reserve(self.server, nudge, held=held, urgent=urgent)
             is_nudged |= place.is_nudged
-            if place.wait > LEAD:
+            if place.wait > self._lead():
                 break
             await anyio.sleep(place.wait)
             if not place.is_lost_after(anyio.current_time() - began):
@@ -174,13 +202,21 @@ class Rounds:
         elif self.gates.halt.failed(error, began):
             _logger.error("polling pauses: %s", type(error).__name__)
 
+    async def _ended(
+        self, errand: Errand, state: PollState, outcome: Outcome, began: float
+    ) -> Then | None:
+        if errand.entry.delivery is None:
+            self.tally.came_to(outcome, state, began)
+            self.tally.deadlines_passed += isinstance(outcome, DeadlinePassed)
+        return await self._deliver(errand, outcome)
+
     async def _deliver(self, errand: Errand, outcome: Outcome) -> Then | None:
         delivery, token = errand.delivery_of(outcome), outcome.token
         self.again[token] = None
         if is_reversed(errand.entry, outcome):
             name = self.source.token_hash(token)
             _logger.warning("session %s was approved, and is no longer", name)
-        handling = _handling.set((*_handling.get(), token))
+        handling = _handling.set((*_handling.get(), (self.sessions, token, self.again)))
         error: str | None = TimeoutError.__name__
         try:
             with anyio.move_on_after(self.handler_timeout):
@@ -197,6 +233,29 @@ class Rounds:
         return errand.refused(delivery, error), again
 
 
-def is_handled_here(token: str) -> bool:
-    """Tell whether this is called from the handler that has been given this session."""
-    return token in _handling.get()
+def lead_of(late: float, per_second: float | None, concurrency: int) -> float:
+    """
+    Return how many seconds before its place in the rate a session is taken in hand.
+
+    Args:
+        late: By how much turns come late of late: where the server or the machine is slow,
+            places would be lost one after the other.
+        per_second: The rate.
+        concurrency: How many may be in hand: with too many who only wait, nobody is looked at.
+    """
+    most = math.inf if per_second is None else _EARLY * concurrency / per_second
+    return max(LEAD, min(LEAD + late, most))
+
+
+def handled_here(sessions: Server, token: str) -> dict[str, Then | None] | None:
+    """
+    Return where a handler says what it has watched again, if it runs here.
+
+    Args:
+        sessions: Of which server.
+        token: The session; None is returned if no handler that calls this was given it.
+    """
+    for where, handled, again in _handling.get():
+        if (where, handled) == (sessions, token) and token in again:
+            return again
+    return None

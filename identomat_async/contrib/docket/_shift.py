@@ -6,11 +6,13 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Self
 
 import anyio
 import attrs
 from anyio.abc import TaskStatus
 from docket import CurrentExecution, Docket, Execution, Perpetual, Worker
+from docket.dependencies import TaskOutcome
 
 from identomat_async.contrib.docket._errand import Errand
 from identomat_async.contrib.docket._rounds import Rounds, Then
@@ -111,6 +113,19 @@ class Shift:
             raise error
 
 
+class Onward(Perpetual):
+    """The next run of a session, or none."""
+
+    async def __aenter__(self) -> Self:
+        return type(self)()
+
+    async def on_complete(self, execution: Execution, outcome: TaskOutcome) -> bool:
+        """Have the engine schedule the next run, or end this one like any other."""
+        # The engine's own way to end one is to cancel it and then, in another step, to have
+        # its record expire: who is watched in between would be forgotten with it.
+        return not self.cancelled and await super().on_complete(execution, outcome)
+
+
 def task_of(current: Callable[[], Shift | None]) -> Callable[..., Awaitable[None]]:
     """Return the task of a session, which *current*, the worker's shift, has to do with."""
 
@@ -119,14 +134,14 @@ def task_of(current: Callable[[], Shift | None]) -> Callable[..., Awaitable[None
     async def identomat_poll(
         errand: str,
         execution: Execution = CurrentExecution(),  # noqa: B008 - the engine's way of saying it
-        perpetual: Perpetual = Perpetual(),  # noqa: B008
+        onward: Onward = Onward(),  # noqa: B008
     ) -> None:
         then = await turn(current(), errand, execution)
         if then is None:
-            perpetual.cancel()
+            onward.cancel()
         else:
-            perpetual.perpetuate(then[0])
-            perpetual.after(timedelta(seconds=then[1]))
+            onward.perpetuate(then[0])
+            onward.after(timedelta(seconds=then[1]))
 
     return identomat_poll
 

@@ -1,12 +1,13 @@
 """Two clients that ask the same service for the same thing, and what that costs them."""
 
+import argparse
 import asyncio
 import gc
 import itertools
 import resource
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from statistics import median
 
 import httpx
@@ -17,6 +18,23 @@ Ask = Callable[[], Awaitable[object]]
 
 TOKEN = "0" * 40
 _KEEPALIVE = 55.0
+
+
+def with_engine(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the option that says which HTTP library ours uses."""
+    parser.add_argument("--engine", choices=("httpx", "httpx2"), default="httpx", help="of ours")
+    return parser
+
+
+@contextmanager
+def using(engine: str) -> Iterator[None]:
+    """Let our clients use this HTTP library for a while."""
+    defaults = IdentomatClient.__init__.__kwdefaults__
+    usual, defaults["engine"] = defaults["engine"], engine
+    try:
+        yield
+    finally:
+        defaults["engine"] = usual
 
 
 @asynccontextmanager

@@ -25,15 +25,18 @@ RUNS: tuple[tuple[str, ...], ...] = (
     ("idle",),
     ("latency",),
     ("churn",),
+    *((name, "--engine", "httpx2") for name in ("lanes", "idle", "latency", "churn")),
     ("sandbox",),
     ("journal",),
     ("gather", "--quick"),
     ("stray",),
+    ("stray", "--signed"),
     ("soak", "--seed", "1"),
     ("soak", "--seed", "2"),
     ("soak", "--seed", "3"),
     ("soak", "--seed", "1", "--signed"),
     ("soak", "--seed", "1", "--engine", "httpx2"),
+    ("soak", "--seed", "1", "--pauses", "--sessions", "300", "--quick"),
 )
 
 

@@ -14,7 +14,7 @@ import attrs
 from tenacity import wait_fixed
 
 from benchmarks._busy_origin import Habits, busy, counted, verdict_of
-from benchmarks._load import allow_descriptors
+from benchmarks._load import allow_descriptors, using, with_engine
 from benchmarks._report import Gate, judge, options, show
 from identomat_async import IdentomatClient, ResultPoller, SessionResult, SessionStatus
 from identomat_async.errors import IdentomatError
@@ -185,13 +185,13 @@ def _sockets(base_url: str) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Measure; return the exit code."""
-    parser = options("churn", __doc__)
+    parser = with_engine(options("churn", __doc__))
     parser.add_argument("--sessions", type=int, default=2000, help="how many (2000)")
     parser.add_argument("--lanes", type=int, default=LANES, help=f"connections ({LANES})")
     parser.add_argument("--seed", type=int, default=1, help="of what is cancelled, and when (1)")
     asked = parser.parse_args(arguments)
     allow_descriptors(8 * asked.lanes)
-    with busy(HABITS) as base_url:
+    with using(asked.engine), busy(HABITS) as base_url:
         figures = asyncio.run(
             measure(base_url, sessions=asked.sessions, lanes=asked.lanes, seed=asked.seed)
         )

@@ -8,7 +8,17 @@ from statistics import median
 import attrs
 
 from benchmarks._busy_origin import Habits, busy, counted
-from benchmarks._load import Ask, allow_descriptors, cost, many, ours, ratio, stock
+from benchmarks._load import (
+    Ask,
+    allow_descriptors,
+    cost,
+    many,
+    ours,
+    ratio,
+    stock,
+    using,
+    with_engine,
+)
 from benchmarks._report import Gate, judge, options, show
 
 MOST_OF_STOCK = 1 / 40
@@ -103,17 +113,17 @@ async def beside_stock(base_url: str, idle: int, *, requests: int, rounds: int) 
 
 def run(arguments: Sequence[str]) -> int:
     """Measure; return the exit code."""
-    parser = options("idle", __doc__, rounds=3)
+    parser = with_engine(options("idle", __doc__, rounds=3))
     parser.add_argument("--requests", type=int, default=400, help="of ours per round (400)")
     parser.add_argument("--idle", type=int, default=300, help="beside stock httpx (300)")
     parser.add_argument("--most", type=int, default=1000, help="beside a single one (1000)")
     asked = parser.parse_args(arguments)
     allow_descriptors(3 * asked.most)
-    with busy(Habits()) as base_url:
+    with using(asked.engine), busy(Habits()) as base_url:
         some, of_stock = asyncio.run(
             beside_stock(base_url, asked.idle, requests=asked.requests, rounds=asked.rounds)
         )
-    with busy(Habits()) as base_url:
+    with using(asked.engine), busy(Habits()) as base_url:
         one, most = asyncio.run(
             flatness(base_url, asked.most, requests=asked.requests, rounds=asked.rounds)
         )

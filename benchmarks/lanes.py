@@ -7,7 +7,7 @@ from statistics import median
 import attrs
 
 from benchmarks._busy_origin import Habits, busy
-from benchmarks._load import cost, many, ours, ratio, stock
+from benchmarks._load import cost, many, ours, ratio, stock, using, with_engine
 from benchmarks._report import Gate, judge, options, show
 
 MOST_AT_100 = 1 / 20
@@ -65,14 +65,14 @@ async def measure(base_url: str, at_once: int, *, requests: int, rounds: int) ->
 
 def run(arguments: Sequence[str]) -> int:
     """Measure; return the exit code."""
-    parser = options("lanes", __doc__, rounds=3)
+    parser = with_engine(options("lanes", __doc__, rounds=3))
     parser.add_argument("--requests", type=int, default=2000, help="of ours per round (2000)")
     parser.add_argument(
         "--at-once", type=int, nargs="+", default=(_FEW, _MANY), help="connections (10 100)"
     )
     asked = parser.parse_args(arguments)
     measured: list[Measured] = []
-    with busy(Habits()) as base_url:
+    with using(asked.engine), busy(Habits()) as base_url:
         for at_once in asked.at_once:
             one = measure(base_url, at_once, requests=asked.requests, rounds=asked.rounds)
             measured.append(asyncio.run(one))

@@ -10,7 +10,7 @@ import attrs
 import httpx
 
 from benchmarks._busy_origin import Habits, busy, counted
-from benchmarks._load import Ask, ours, ratio, stock
+from benchmarks._load import Ask, ours, ratio, stock, using, with_engine
 from benchmarks._report import Gate, judge, options, show
 from identomat_async import errors
 
@@ -89,11 +89,11 @@ async def one_round(base_url: str, seconds: float, workers: int) -> tuple[Measur
 
 def run(arguments: Sequence[str]) -> int:
     """Measure; return the exit code."""
-    parser = options("latency", __doc__, rounds=3)
+    parser = with_engine(options("latency", __doc__, rounds=3))
     parser.add_argument("--seconds", type=float, default=4.0, help="for each, each round (4)")
     parser.add_argument("--workers", type=int, default=WORKERS, help=f"at once ({WORKERS})")
     asked = parser.parse_args(arguments)
-    with busy(Habits(delay=DELAY)) as base_url:
+    with using(asked.engine), busy(Habits(delay=DELAY)) as base_url:
         measured = [
             asyncio.run(one_round(base_url, asked.seconds, asked.workers))
             for _ in range(asked.rounds)

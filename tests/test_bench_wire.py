@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks import churn, decode, idle, lanes, latency
 from benchmarks._busy_origin import Habits, Service, busy, counted, verdict_of
-from benchmarks._load import ratio
+from benchmarks._load import ratio, using
 from benchmarks._report import Gate
+from identomat_async import IdentomatClient
 
 
 def held(gates: Sequence[Gate]) -> list[bool]:
@@ -108,9 +109,24 @@ def test_a_session_is_settled_at_its_request_and_always_alike() -> None:
     assert said[1] == said[2]
 
 
+def test_our_clients_use_another_library_for_a_while() -> None:
+    def name() -> str:
+        caller: Any = IdentomatClient("k").source
+        return str(caller.library.name)
+
+    usual = name()
+    with using("httpx2"):
+        assert name() == "httpx2"
+    assert name() == usual
+
+
 RUNS: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
     "lanes": (lanes.run, ["--requests", "20", "--at-once", "2", "--rounds", "1"]),
     "idle": (idle.run, ["--requests", "10", "--idle", "3", "--most", "5", "--rounds", "1"]),
+    "lanes-httpx2": (
+        lanes.run,
+        ["--requests", "20", "--at-once", "2", "--rounds", "1", "--engine", "httpx2"],
+    ),
     "churn": (churn.run, ["--check", "--sessions", "40", "--lanes", "10"]),
     "decode": (decode.run, ["--documents", "5", "--rounds", "1"]),
 }

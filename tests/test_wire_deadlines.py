@@ -34,6 +34,7 @@ Call = Callable[[IdentomatClient, Path], Awaitable[object]]
 CALLS: tuple[Call, ...] = (
     lambda client, _: client.begin(deadline=DEADLINE),
     lambda client, _: client.result("t", deadline=DEADLINE),
+    lambda client, _: client.delete("t", deadline=DEADLINE),
     lambda client, _: client.media("t", Media.FACE, deadline=DEADLINE),
     lambda client, folder: client.save_media("t", Media.FACE, folder / "f", deadline=DEADLINE),
 )
@@ -225,7 +226,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 FLOODS = [
     pytest.param(b"", HINTS, CALLS[1], id="hints"),
     pytest.param(HEAD + CHUNKED, b"1\r\n \r\n" * 10000, CALLS[1], id="bytes"),
-    pytest.param(HEAD + CHUNKED, b"1\r\n\xff\r\n" * 10000, CALLS[3], id="bytes-to-a-file"),
+    pytest.param(HEAD + CHUNKED, b"1\r\n\xff\r\n" * 10000, CALLS[-1], id="bytes-to-a-file"),
 ]
 
 

@@ -319,6 +319,23 @@ async def test_a_script_saves_the_evidence_and_leaves_no_session_behind(
     assert identomat_sandbox.truth(token).deleted is not left
 
 
+@pytest.mark.parametrize(
+    ("name", "given"), [("script", []), ("trio_app", []), ("trio_app", ["many"])]
+)
+def test_bad_usage_is_one_line(name: str, given: list[str]) -> None:
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-m", f"examples.{name}", *given],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"usage: python -m examples.{name} ")
+    assert done.stderr.count("\n") == 1
+
+
 # Trio
 
 

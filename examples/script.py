@@ -1,5 +1,7 @@
 """
-Verify one person from a script: the evidence is saved, and nothing is left at the service.
+Verify one person from a script: the evidence is saved, and the session deleted.
+
+It is kept while an operator looks at it, and while the person may still come.
 
 python -m examples.script FOLDER
 """
@@ -19,7 +21,7 @@ async def verify(client: IdentomatClient, folder: Path) -> int:
     try:
         result = await client.wait(token, deadline=1800)
     except WaitTimeoutError:
-        print("nobody was verified within half an hour")
+        print("nobody was verified within half an hour; the session stays")
         return 2
     if result.status is SessionStatus.MANUAL_CHECK:
         print("an operator has to decide; the session stays until then")
@@ -40,4 +42,6 @@ async def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:  # noqa: PLR2004 - itself, and the folder
+        sys.exit("usage: python -m examples.script FOLDER")
     sys.exit(anyio.run(main, Path(sys.argv[1])))

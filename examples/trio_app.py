@@ -37,4 +37,6 @@ async def main(people: int) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():  # noqa: PLR2004 - itself, and how many
+        sys.exit("usage: python -m examples.trio_app NUMBER")
     trio.run(main, int(sys.argv[1]))

@@ -26,10 +26,12 @@ class Web(httpx.Client):
 
 
 @contextmanager
-def serving(server: Any, database: Path, **keys: str) -> Generator[Web]:
+def serving(
+    server: Any, database: Path, *, app: str = "examples.fastapi_app:app", **keys: str
+) -> Generator[Web]:
     environment = os.environ | keys
     environment |= {"IDENTOMAT_BASE_URL": server.base_url, "DATABASE": str(database)}
-    command = [sys.executable, "-m", "uvicorn", "examples.fastapi_app:app", "--port", "0"]
+    command = [sys.executable, "-m", "uvicorn", app, "--port", "0"]
     with subprocess.Popen(  # noqa: S603 - our own code
         command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -59,7 +59,7 @@ def test_it_tells_its_version() -> None:
     ("arguments", "said"),
     [
         (("nope",), "identomat: No such command 'nope'. See `identomat --help`.\n"),
-        (("wacth",), "identomat: No such command 'wacth'. Did you mean 'watch'"),
+        (("begn",), "identomat: No such command 'begn'. Did you mean 'begin'? See `identomat"),
         (("result",), "identomat: Missing argument 'TOKEN'. See `identomat result --help`.\n"),
         (("result", "ö"), "identomat: a session token is 1 to 256 of the characters"),
         (("watch", "--nope"), "identomat: No such option: --nope"),

@@ -121,15 +121,24 @@ def test_others_are_let_in_only_when_the_host_says_so_and_with_a_warning() -> No
 
 
 @pytest.mark.parametrize(
-    "options",
-    [("--mode", "upside-down"), ("--kind", "F1"), ("--faults", "2"), ("--host", "192.0.2.1")],
-    ids=" ".join,
+    ("options", "said"),
+    [
+        ("--mode upside-down", "flap, maintenance, key-revoked."),
+        ("--mode key-revoked:2", "key-revoked takes no figure."),
+        ("--kind F1", "F1 strikes no single request; --mode down plays it."),
+        ("--kind F3", "F3 strikes no single request; no option plays it."),
+        ("--kind F999", "'F999' is no fault of a single request."),
+        ("--faults 2", "--faults"),
+        ("--host 192.0.2.1", "the host must be an address of this machine"),
+    ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_printed(options: tuple[str, ...]) -> None:
-    done = CliRunner().invoke(app, ["sandbox", "--port", "0", *options])
+def test_what_cannot_be_is_refused_before_anything_is_printed(options: str, said: str) -> None:
+    done = CliRunner().invoke(app, ["sandbox", "--port", "0", *options.split()])
 
     assert done.exit_code == 2
     assert done.stdout == ""
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("content", [b"\n", b"\xff\xfecanary"], ids=["empty", "binary"])

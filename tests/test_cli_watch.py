@@ -24,13 +24,11 @@ from identomat_async import (
 )
 from identomat_async._cli import _exits, _told
 from identomat_async._cli._board import Board
-from identomat_async._cli._durations import seconds_of, short
 from identomat_async._cli._exits import Exit
-from identomat_async._cli._tokens import Item, Reading, lines_of, parse_line
+from identomat_async._cli._tokens import Item, Reading
 from identomat_async._cli._told import Told, of_watch
 from identomat_async._cli._watch_run import Plan, Waiting
 from identomat_async._cli._watch_show import picture, row_of
-from identomat_async.errors import ConfigurationError
 from identomat_async.sandbox import Sandbox, Script
 from tests._cli_ground import Place, screen_of, serving
 
@@ -88,10 +86,39 @@ def test_tokens_from_arguments_a_file_and_a_pipe_together(place: Place, tmp_path
     assert done.exit_code == 4
 
 
-def test_an_empty_pipe_is_nobody(place: Place) -> None:
-    done = place.run("watch", stdin="")
+@pytest.mark.parametrize("options", [(), ("--once",)])
+def test_an_empty_pipe_is_bad_usage_and_no_approval(place: Place, options: tuple[str, ...]) -> None:
+    done = place.run("watch", *options, stdin="")
 
-    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "0 of 0: no sessions\n")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "identomat: no session was named\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--once",)])
+def test_what_is_no_text_is_said_once_and_nobody_in_it_is_looked_at(
+    place: Place, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    file = tmp_path / "program"
+    file.write_bytes(b"approved\n" + b"\x00\xff\n" * 500 + b"approved\n")
+    before = place.sandbox.request_count
+
+    done = place.run("watch", *options, "-f", str(file))
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"identomat: this is no text, from line 1 on: {file}\n")
+    assert done.stderr.count("\n") == 2
+    assert place.sandbox.request_count == before
+
+
+def test_many_lines_that_are_wrong_are_counted(place: Place) -> None:
+    done = place.run("watch", "--once", stdin="ö\n" * 40_000 + "approved\n" + "ö\n" * 40_000)
+
+    said = done.stderr.splitlines()
+    assert done.exit_code == 2
+    assert len(done.stdout.splitlines()) == 1
+    assert sum(" was left out: " in line for line in said) == 5
+    assert "identomat: 79995 more lines were left out" in said
+    assert len(said) == 7
 
 
 @pytest.mark.parametrize("options", [("--once",), ("--deadline", "10")])
@@ -293,68 +320,6 @@ async def test_a_few_are_looked_at_at_once_and_many_are_not() -> None:
         requests.append(max(each.waited for each in told))
 
     assert requests[0] < 5 < requests[1]
-
-
-# Lines
-
-
-@pytest.mark.parametrize(
-    ("line", "item"),
-    [
-        ("", None),
-        ("  # note", None),
-        (" abc ", Item(token="abc")),
-        ("abc  Anna Example\n", Item(token="abc", reference="Anna Example")),
-        ('{"token": "abc", "other": 1}', Item(token="abc")),
-    ],
-)
-def test_a_line_is_a_token_and_a_reference(line: str, item: Item | None) -> None:
-    assert parse_line(line) == item
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        *("ö", "a" * 257, "{", "{}", '{"token": 1}', '{"token": "a", "reference": 1}'),
-        *('{"token": "a", "begun": "yesterday"}', '{"token": "a", "begun": 7}', "{" * 100_000),
-    ],
-    ids=range(9),
-)
-def test_other_lines_are_refused_without_being_repeated(line: str) -> None:
-    with pytest.raises(ConfigurationError) as raised:
-        parse_line(line)
-
-    assert line not in str(raised.value)
-
-
-class Pieces(io.BytesIO):
-    """A file that has a few bytes at a time."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(min(size or 3, 3))
-
-
-async def test_lines_are_put_together_from_what_comes() -> None:
-    lines = [line async for batch in lines_of(Pieces(b"ab\ncdefgh\n\nij")) for line in batch]
-
-    assert lines == [b"ab", b"cdefgh", b"", b"ij"]
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90", 90), ("90s", 90), ("1.5m", 90), ("2H", 7200), ("3d", 259200), (7.5, 7.5)],
-)
-def test_spans_of_time_are_read(text: str | float, seconds: float) -> None:
-    assert seconds_of(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "m", "-1", "1w", "nan", "inf", "367d", "1 m", "٣"])
-def test_what_is_no_span_of_time_is_none(text: str) -> None:
-    assert seconds_of(text) is None
-
-
-def test_spans_of_time_are_written() -> None:
-    assert [short(each) for each in (-1, 8.9, 125, 3725)] == ["0 s", "8 s", "2:05", "1:02:05"]
 
 
 # What is told, and what is drawn

@@ -2,6 +2,10 @@
 
 import json
 import re
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -14,7 +18,7 @@ from identomat_async import (
     Settled,
 )
 from identomat_async._polling._tally import LimitedBy
-from identomat_async.sandbox import Sandbox
+from identomat_async.sandbox import Sandbox, Script
 from tests._docs_ground import DOCS, blocks_of, run_code, sandbox_client
 
 PAGES = ("tutorial", "outcomes", "how-to", "on-call")
@@ -36,10 +40,26 @@ async def run(code: str, sandbox: Sandbox) -> None:
     await run_code(code, own_client=sandbox_client(sandbox))["main"]()
 
 
+def fill_a_shop(sandbox: Sandbox, file: Path) -> None:
+    """Leave sessions of the last hour in the table that the pages read."""
+    now = datetime.now(UTC)
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("CREATE TABLE checks (user TEXT, token TEXT, begun TEXT, verdict TEXT)")
+        for number in range(100):
+            sandbox.plant(f"token-{number}", Script.of("approved", after=60))
+            begun = (now - timedelta(seconds=36 * number)).isoformat()
+            row = (f"user:{number}", f"token-{number}", begun, None)
+            db.execute("INSERT INTO checks VALUES (?, ?, ?, ?)", row)
+
+
 @pytest.mark.parametrize("code", PROGRAMS)
-async def test_every_program_comes_to_its_end(code: str, capsys: Any) -> None:
+async def test_every_program_comes_to_its_end(
+    code: str, capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sandbox = Sandbox("key")
     sandbox.script("approved", after=60)
+    fill_a_shop(sandbox, tmp_path / "shop.sqlite")
+    monkeypatch.chdir(tmp_path)
 
     await run(code, sandbox)
 

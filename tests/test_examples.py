@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -214,6 +215,62 @@ def test_a_web_app_says_when_its_key_is_revoked_and_keeps_its_people(database: P
     assert {verdict for *_, verdict in rows(database)} == {None}
 
 
+def test_verdicts_arrive_once_the_key_is_accepted_again(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from examples.fastapi_app import app  # noqa: PLC0415
+
+    sandbox = Sandbox("company-key", life=Script.of("approved"))
+    front = Front()
+    with sandbox.serve(front=front) as server:
+        monkeypatch.setenv("IDENTOMAT_COMPANY_KEY", "company-key")
+        monkeypatch.setenv("IDENTOMAT_BASE_URL", server.base_url)
+        monkeypatch.delenv("IDENTOMAT_SECRET_KEY", raising=False)
+        with TestClient(app, follow_redirects=False) as web:
+            for number in range(5):
+                web.post(f"/checks/customer-{number}")
+            front.mode = Mode.key_revoked()
+            web.get("/checks/customer-0")
+            until(lambda: web.get("/healthz").status_code == 503)
+            before = rows(database)
+            front.mode = Mode.up()
+            # It would ask again by itself, within half a minute.
+            assert web.portal is not None
+            web.portal.call(app.state.poller.resume)
+            for number in range(5):
+                web.get(f"/checks/customer-{number}")
+            until(lambda: all(verdict for *_, verdict in rows(database)))
+            well = web.get("/healthz")
+
+    assert {verdict for *_, verdict in before} == {None}
+    assert {verdict for *_, verdict in rows(database)} == {"APPROVED"}
+    assert well.status_code == 200
+
+
+def test_a_verdict_that_was_written_when_the_app_was_killed_is_written_once(
+    database: Path,
+) -> None:
+    sandbox = Sandbox("company-key", life=Script.of("approved"))
+    keys = {"IDENTOMAT_COMPANY_KEY": "company-key"}
+    with sandbox.serve() as server:
+        with serving(server, database, app="tests._dying_web_app:app", **keys) as web:
+            web.post("/checks/anna")
+            with suppress(httpx.TransportError):
+                web.get("/checks/anna")
+            web.process.wait(timeout=20)
+        written = rows(database)
+        sandbox.decide(written[0][1], "rejected")  # what is read again must change nothing
+        with serving(server, database, **keys) as web:
+            until(lambda: web.get("/healthz").json()["watched"] == 0)
+            until(lambda: sandbox.truth(written[0][1]).polls > 2)
+        again = rows(database)
+
+    ((_, _, delivery, verdict),) = written
+    assert verdict == "APPROVED"
+    assert delivery
+    assert again == written
+
+
 # A worker
 
 
@@ -317,6 +374,23 @@ async def test_a_script_saves_the_evidence_and_leaves_no_session_behind(
     assert (tmp_path / "evidence" / "face.jpg").exists() is kept
     (token,) = identomat_sandbox.tokens
     assert identomat_sandbox.truth(token).deleted is not left
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("script", []), ("trio_app", []), ("trio_app", ["many"])]
+)
+def test_bad_usage_is_one_line(name: str, given: list[str]) -> None:
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-m", f"examples.{name}", *given],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"usage: python -m examples.{name} ")
+    assert done.stderr.count("\n") == 1
 
 
 # Trio

@@ -43,7 +43,7 @@ MEANINGS = {
     Exit.GONE: "There is no such session, image or video",
     Exit.FAILED: "No answer, or none that can be used: try again later",
     Exit.REFUSED: "The account is refused, or answers are not signed as they must be",
-    Exit.INTERRUPTED: "Interrupted by Ctrl-C",
+    Exit.INTERRUPTED: "Interrupted by Ctrl-C, with which a sandbox ends as fine (0)",
 }
 
 _OF_STATUS = {

@@ -22,7 +22,7 @@ class Commands(TyperGroup):
             code = super().main(*args, **keywords | {"standalone_mode": False})
         except typer.TyperException as error:
             # Words of the command line's own, without a box and a usage around them.
-            fail(f"{error.format_message().rstrip('.')}.{hint_of(error)}")
+            fail(f"{sentence(error.format_message())}{hint_of(error)}")
             code = error.exit_code
         except typer.Abort:
             code = Exit.FAULT
@@ -46,6 +46,12 @@ class Command(TyperCommand):
             address = Address.of(Account(base_url=ctx.params.get("base_url")).address)
             fail(f"{error} ({address}); `identomat doctor` says more")
             raise typer.Exit(of_error(error)) from None
+
+
+def sentence(text: str) -> str:
+    """Let a text end as a sentence does."""
+    text = text.rstrip(".")
+    return text if text.endswith("?") else f"{text}."
 
 
 def hint_of(error: typer.TyperException) -> str:

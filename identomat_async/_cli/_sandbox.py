@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import threading
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,8 @@ from identomat_async.errors import ConfigurationError
 if TYPE_CHECKING:
     from identomat_async.sandbox import Life
 
+# Faults of the service as a whole.
+_MODES = {"F1": "down", "F2": "down:unreachable", "F5": "down:reset"}
 _WARNING = (
     "Warning: whoever reaches this machine reaches this sandbox, which keeps nobody out."
     " Clients on other machines want https: put a proxy with TLS in between."
@@ -72,6 +75,7 @@ def sandbox(
     from identomat_async._cli._script_file import read_script  # noqa: PLC0415
     from identomat_async.sandbox import Front, Mode, Sandbox, random_life  # noqa: PLC0415
 
+    _check_kinds(kind or [])
     secret, source = _secret(secret_file)
     life: Life = partial(random_life, median=median, review=60.0)
     try:
@@ -94,6 +98,16 @@ def sandbox(
     typer.echo(f"{len(local.tokens)} sessions, {local.request_count} requests", err=True)
     if struck:
         typer.echo(f"faults: {struck}", err=True)
+
+
+def _check_kinds(kinds: Iterable[str]) -> None:
+    from identomat_async.sandbox import ELSEWHERE  # noqa: PLC0415  # as above
+
+    for name in kinds:
+        if name in ELSEWHERE:
+            mode = _MODES.get(name)
+            hint = "no option plays it" if mode is None else f"--mode {mode} plays it"
+            raise typer.BadParameter(f"{name} strikes no single request; {hint}")
 
 
 def _secret(file: Path | None) -> tuple[str | None, str | None]:

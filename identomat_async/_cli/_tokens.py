@@ -18,6 +18,8 @@ from identomat_async.errors import ConfigurationError
 
 _CHUNK = 65536
 _PIPE = "-"
+# So many wrong lines of a file are said one by one, and the others counted.
+_SAID = 5
 
 
 @attrs.frozen(kw_only=True)
@@ -174,7 +176,8 @@ class Reading:
     Attributes:
         named: The tokens that were arguments.
         files: What else is read, one after the other.
-        wrong: What was wrong with lines that were left out, and which they were.
+        wrong: What was wrong with lines that were left out, and which they were; whoever
+            has said it takes it away.
     """
 
     named: Sequence[str]
@@ -186,24 +189,34 @@ class Reading:
         if self.named:
             yield [Item(token=token) for token in self.named]
         for file in self.files:
-            number = 0
+            number, left_out = 0, 0
             with opened(file) as raw:
                 async for lines in lines_of(raw):
-                    items = self._items(lines, number)
+                    if any(b"\0" in line for line in lines):
+                        self.wrong.append(f"this is no text, from line {number + 1} on: {file}")
+                        break
+                    items, wrong = _items_of(lines, before=number)
+                    self.wrong += wrong[: max(0, _SAID - left_out)]
+                    left_out += len(wrong)
                     number += len(lines)
                     if items:
                         yield items
+            if left_out > _SAID:
+                self.wrong.append(f"{left_out - _SAID} more lines were left out")
 
-    def _items(self, lines: Iterable[bytes], before: int) -> list[Item]:
-        items: list[Item] = []
-        for number, line in enumerate(lines, start=before + 1):
-            try:
-                item = parse_line(line.decode(errors="replace"))
-            except ConfigurationError as error:
-                self.wrong.append(f"line {number} was left out: {error}")
-            else:
-                items += [] if item is None else [item]
-        return items
+
+def _items_of(lines: Iterable[bytes], *, before: int) -> tuple[list[Item], list[str]]:
+    """Return the sessions in some lines, and what is wrong with the other lines."""
+    items: list[Item] = []
+    wrong: list[str] = []
+    for number, line in enumerate(lines, start=before + 1):
+        try:
+            item = parse_line(line.decode(errors="replace"))
+        except ConfigurationError as error:
+            wrong.append(f"line {number} was left out: {error}")
+        else:
+            items += [] if item is None else [item]
+    return items, wrong
 
 
 async def lines_of(file: BinaryIO) -> AsyncIterator[list[bytes]]:

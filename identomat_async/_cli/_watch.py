@@ -28,7 +28,7 @@ from identomat_async._cli._terminal import console_for, is_lively, is_piped, put
 from identomat_async._cli._tokens import Reading, one_token, sources_of
 from identomat_async._cli._told import Told
 from identomat_async._cli._watch_run import Plan, Waiting
-from identomat_async.errors import IdentomatError
+from identomat_async.errors import ConfigurationError, IdentomatError
 
 # Nobody is done sooner, so this has the first looks come soon.
 _A_MINUTE = 60.0
@@ -110,6 +110,8 @@ def watch(
 
 async def _perform(waiting: Waiting, plan: Plan | None) -> Exit:
     await _wait_for_all(waiting, plan)
+    if not waiting.board.total:
+        raise ConfigurationError("no session was named")
     say(f"{waiting.board.done} of {waiting.board.total}: {waiting.board.counts()}")
     return waiting.board.code
 

@@ -119,6 +119,7 @@ class Waiting:
                     self._take_on(items)
                     for item in items:
                         await give.send(item)
+                self._take_on([])
         for refusal in refusals[:1]:
             raise refusal
 

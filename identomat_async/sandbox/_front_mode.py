@@ -104,12 +104,13 @@ class Mode:
         """
         kind, _, figure = text.replace("-", "_").partition(":")
         if kind not in _KINDS:
-            raise ConfigurationError(f"{text!r} is no mode; there are: {', '.join(_KINDS)}")
+            known = ", ".join(_KINDS).replace("_", "-")
+            raise ConfigurationError(f"{text!r} is no mode; there are: {known}")
         if kind == "down":
             return cls.down(figure or "refuse")  # type: ignore[arg-type] # it is checked there
         if kind in {"up", "maintenance", "key_revoked"}:
             if figure:
-                raise ConfigurationError(f"{kind} takes no figure")
+                raise ConfigurationError(f"{kind.replace('_', '-')} takes no figure")
             return cls(kind)
         make = {"brownout": cls.brownout, "slow": cls.slow, "flap": cls.flap}[kind]
         try:

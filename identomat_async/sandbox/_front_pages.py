@@ -6,8 +6,9 @@ from http import HTTPStatus
 
 from identomat_async.sandbox._faults_steps import http_date
 from identomat_async.sandbox._page import View
+from identomat_async.sandbox._page_request import Request
 from identomat_async.sandbox._page_sessions import TICK, Live
-from identomat_async.sandbox._pages import Pages, Request
+from identomat_async.sandbox._pages import Pages
 
 
 async def show(

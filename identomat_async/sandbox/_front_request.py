@@ -6,7 +6,7 @@ from http import HTTPStatus
 import h11
 
 from identomat_async.sandbox._asgi import ROOT, Call
-from identomat_async.sandbox._pages import Request
+from identomat_async.sandbox._page_request import Request
 
 _PIECE = 65536
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -1,16 +1,28 @@
-"""The pages for people: which address is what, and who may send a form there."""
+"""The pages for people: which address is what, and what is done there."""
 
 import math
-import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from http import HTTPStatus
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 import attrs
 
-from identomat_async.sandbox._listening import is_loopback
 from identomat_async.sandbox._page import ASSETS, View, asset, go_to, notice, render, say
 from identomat_async.sandbox._page_answers import LONGEST, Fields, Reply, read_reply
+from identomat_async.sandbox._page_request import (
+    LATEST,
+    BadFormError,
+    Request,
+    delay_of,
+    fields_of,
+    form_of,
+    is_here,
+    is_own,
+    reason_of,
+    skip_of,
+    text_of,
+    verdict_of,
+)
 from identomat_async.sandbox._page_sessions import Live, pages_around
 from identomat_async.sandbox._page_widget import asks_for_terms, cards_of, way_back
 from identomat_async.sandbox._people import person_of
@@ -18,41 +30,12 @@ from identomat_async.sandbox._refusal import Refusal
 from identomat_async.sandbox._script import ABANDONED, DECIDED, REVIEW, TERMINAL
 from identomat_async.sandbox._service import Service
 from identomat_async.sandbox._setup import Setup
-from identomat_async.sandbox._visit import Reason, Visit
+from identomat_async.sandbox._visit import Visit
 
 EVENTS = "/sessions/events"
 _DISAGREED = "disagreed"
 _BY_PERSON = frozenset({"approved", "rejected", REVIEW, _DISAGREED, ABANDONED})
 _BY_OPERATOR = frozenset({"approved", "rejected", REVIEW})
-_PORT = re.compile(r":\d*$")
-_LARGEST = 200_000
-_MOST_FIELDS = 5000
-_LATEST = 86_400.0
-_TYPE = "application/x-www-form-urlencoded"
-
-
-@attrs.frozen(kw_only=True)
-class Request:
-    """
-    What a browser asks for.
-
-    Attributes:
-        method: The HTTP method.
-        path: The path, without the query.
-        query: The query.
-        headers: By their names in lower case.
-        body: What comes with a form.
-    """
-
-    method: str
-    path: str
-    query: bytes
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-
-class _BadFormError(Exception):
-    """A form that cannot be read; its text is what the browser is told."""
 
 
 class Pages:
@@ -92,7 +75,7 @@ class Pages:
 
     def answer(self, request: Request) -> View:
         """Answer a browser; what is wrong is said in words."""
-        if not self._is_public and not _is_here(request.headers.get("host", "")):
+        if not self._is_public and not is_here(request.headers.get("host", "")):
             return notice("Not here", _ELSEWHERE, status=HTTPStatus.FORBIDDEN)
         method = "GET" if request.method == "HEAD" else request.method
         page = self._paths[request.path].get(method)
@@ -100,22 +83,22 @@ class Pages:
             return say(
                 "There is nothing for this method here.", status=HTTPStatus.METHOD_NOT_ALLOWED
             )
-        if method == "POST" and not _is_own(request.headers):
+        if method == "POST" and not is_own(request.headers):
             return notice("Not from there", _FOREIGN, status=HTTPStatus.FORBIDDEN)
         try:
             return page(request)
-        except _BadFormError as error:
+        except BadFormError as error:
             return notice("That did not work", f"{error}", status=HTTPStatus.BAD_REQUEST)
         except Refusal:
             return notice("No such session", _UNKNOWN, status=HTTPStatus.NOT_FOUND)
 
     def live(self, request: Request) -> Live:
         """Return what follows the answer to a browser that asks for `EVENTS`."""
-        return Live(self._service, skip=_skip(request))
+        return Live(self._service, skip=skip_of(request))
 
     def _widget(self, request: Request) -> View:
-        asked = _fields(request.query)
-        token = _text(asked, "session_token")
+        asked = fields_of(request.query)
+        token = text_of(asked, "session_token")
         if not token:
             return render("index.html", {"total": len(self._service)})
         setup, visit = self._service.open(token)
@@ -149,40 +132,46 @@ class Pages:
         return visit.is_over or self._service.glance(token).status.lower() in TERMINAL
 
     def _submit(self, request: Request) -> View:
-        token = _text(_fields(request.query), "session_token")
-        form = _form(request)
+        token = text_of(fields_of(request.query), "session_token")
+        form = form_of(request)
         setup, visit = self._service.open(token)
         if self._is_over(token, visit):
             return go_to(_address(token))
-        verdict = _verdict(form, _BY_PERSON)
+        verdict = verdict_of(form, _BY_PERSON)
         if verdict == ABANDONED:
             self._service.decide(token, ABANDONED)
             return go_to(f"{_address(token)}&left=yes")
         reply = Reply({}, {}) if verdict == _DISAGREED else read_reply(setup, form)
         if reply.errors:
             return _check(token, setup, form, reply)
-        visit = Visit(answers=reply.answers, reason=_reason(form, verdict), is_over=True)
-        self._service.decide(token, verdict, after=_delay(form), visit=visit)
+        visit = Visit(answers=reply.answers, reason=reason_of(form, verdict), is_over=True)
+        self._service.decide(token, verdict, after=delay_of(form), visit=visit)
         return go_to(way_back(setup) or _address(token))
 
     def _sessions(self, request: Request) -> View:
-        skip = _skip(request)
+        skip = skip_of(request)
         newer, older = pages_around(skip, len(self._service))
-        context = {"events": f"{EVENTS}?skip={skip}", "newer": newer, "older": older}
+        context = {
+            "events": f"{EVENTS}?skip={skip}",
+            "newer": newer,
+            "older": older,
+            "longest": LONGEST,
+            "latest": int(LATEST),
+        }
         return render("sessions.html", context)
 
     def _decide(self, request: Request) -> View:
         try:
-            form = _form(request)
-            token, verdict = _text(form, "session_token"), _verdict(form, _BY_OPERATOR)
-            delay, status = _delay(form), self._service.glance(token).status.lower()
+            form = form_of(request)
+            token, verdict = text_of(form, "session_token"), verdict_of(form, _BY_OPERATOR)
+            delay, status = delay_of(form), self._service.glance(token).status.lower()
             if status in DECIDED:
                 return say(f"It is {status} already.", status=HTTPStatus.CONFLICT)
-            visit = attrs.evolve(self._service.visit_of(token), reason=_reason(form, verdict))
+            visit = attrs.evolve(self._service.visit_of(token), reason=reason_of(form, verdict))
             self._service.decide(
                 token, verdict, after=delay, visit=attrs.evolve(visit, is_over=True)
             )
-        except _BadFormError as error:
+        except BadFormError as error:
             return say(f"{error}", status=HTTPStatus.BAD_REQUEST)
         except Refusal:
             return say("There is no such session any more.", status=HTTPStatus.NOT_FOUND)
@@ -205,8 +194,8 @@ def _check(token: str, setup: Setup, form: Fields, reply: Reply) -> View:
         "errors": reply.errors,
         "given": form,
         "longest": LONGEST,
-        "latest": int(_LATEST),
-        "delay": _text(form, "after") or "0",
+        "latest": int(LATEST),
+        "delay": text_of(form, "after") or "0",
     }
     status = HTTPStatus.UNPROCESSABLE_ENTITY if reply.errors else HTTPStatus.OK
     leads_away = way_back(setup) is not None
@@ -215,65 +204,3 @@ def _check(token: str, setup: Setup, form: Fields, reply: Reply) -> View:
 
 def _address(token: str) -> str:
     return f"/?session_token={quote(token, safe='')}"
-
-
-def _is_here(host: str) -> bool:
-    name = _PORT.sub("", host.lower()).strip("[]")
-    return name.endswith(".localhost") or is_loopback(name)
-
-
-def _is_own(headers: Mapping[str, str]) -> bool:
-    """Tell whether a form comes from one of these pages; a browser says where it comes from."""
-    site = headers.get("sec-fetch-site")
-    if site is not None:
-        return site == "same-origin"
-    return headers.get("origin", "").partition("://")[2] == headers.get("host")
-
-
-def _form(request: Request) -> Fields:
-    if len(request.body) > _LARGEST:
-        raise _BadFormError("This form holds too much.")
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _TYPE:
-        raise _BadFormError("This is no form.")
-    return _fields(request.body)
-
-
-def _fields(encoded: bytes) -> Fields:
-    try:
-        return parse_qs(
-            encoded.decode(errors="replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS
-        )
-    except ValueError:
-        raise _BadFormError("This form has too many fields.") from None
-
-
-def _text(fields: Fields, name: str) -> str:
-    return next(iter(fields.get(name, ())), "").strip()
-
-
-def _verdict(form: Fields, known: frozenset[str]) -> str:
-    verdict = _text(form, "verdict")
-    if verdict not in known:
-        raise _BadFormError(f"The verdict must be one of: {', '.join(sorted(known))}.")
-    return verdict
-
-
-def _delay(form: Fields) -> float:
-    try:
-        seconds = float(_text(form, "after") or 0)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= _LATEST:
-        raise _BadFormError(f"The delay must be a number of seconds from 0 to {_LATEST:.0f}.")
-    return seconds
-
-
-def _reason(form: Fields, verdict: str) -> Reason | None:
-    if verdict != "rejected":
-        return None
-    return Reason(_text(form, "reason")[:LONGEST], _text(form, "description")[:LONGEST])
-
-
-def _skip(request: Request) -> int:
-    text = _text(_fields(request.query), "skip")
-    return int(text) if text.isdecimal() and len(text) < 10 else 0  # noqa: PLR2004  # digits

@@ -9,8 +9,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from identomat_async.sandbox._page_request import Request
 from identomat_async.sandbox._page_sessions import TICK, Live
-from identomat_async.sandbox._pages import Pages, Request
+from identomat_async.sandbox._pages import Pages
 
 
 class PageEndpoint:

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Self, cast
 
 _PACKAGE = "identomat_async"
-# They play the service and the test, who know everything.
 # A shorter piece of base64 stands in many a text by chance.
 _LEAST_CODE = 6
+# They play the service and the test, who know everything.
 _KNOWING = (f"{_PACKAGE}.sandbox", f"{_PACKAGE}.testing")
 
 

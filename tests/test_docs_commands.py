@@ -1,0 +1,160 @@
+"""What the documentation types into a terminal is understood, and what it shows of files too."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from itertools import takewhile
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from identomat_async._cli._app import app
+from identomat_async._cli._script_file import read_script
+from identomat_async._cli._tokens import Item, parse_line
+from identomat_async.sandbox import Sandbox, Script
+from tests._cli_ground import MAIN
+from tests._docs_ground import DOCS, ROOT
+from tests.test_cli_sandbox import running
+
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+GROUP: Any = get_command(app)
+# What stands in a shell between two commands, and before what is no argument.
+_BETWEEN = {"|", "&&", ";", "&"}
+_ASIDE = {"<", ">", "2>"}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def typed(page: Path) -> list[str]:
+    lines = [line for block in blocks(page, "console") for line in block.splitlines()]
+    indented = re.findall(r"^    (.*identomat .*)$", page.read_text(), re.MULTILINE)
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")] + indented
+
+
+def calls(line: str) -> list[list[str]]:
+    """Return the arguments of each call of the command line."""
+    words = shlex.split(line, comments=True)
+    found: list[list[str]] = []
+    for number, word in enumerate(words):
+        if word.rpartition("/")[2] == "identomat":
+            after = words[number + 1 :]
+            found.append(list(takewhile(lambda each: each not in _BETWEEN | _ASIDE, after)))
+    return found
+
+
+CALLS = [
+    pytest.param(call, id=f"{page.stem}-{' '.join(call)}")
+    for page in PAGES
+    for line in typed(page)
+    for call in calls(line)
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_command_is_one(
+    call: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for word in call:
+        if "." in word and not word.startswith("-"):  # a file that is to exist
+            (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / word).touch()
+    name, *arguments = call
+    command = GROUP.commands[name]
+
+    # Understood, and not carried out.
+    with command.make_context(name, arguments) as context:
+        assert context.command is command
+
+
+def test_there_are_some() -> None:
+    names = {call.values[0][0] for call in CALLS}  # type: ignore[index]
+
+    assert names >= {"sandbox", "begin", "wait", "watch", "demo", "journal"}
+
+
+def test_every_option_of_the_page_is_one() -> None:
+    known = {option for each in GROUP.commands.values() for option in _options(each)}
+    known |= set(_options(GROUP)) | {"--install-completion"}
+
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", (DOCS / "cli.md").read_text()))
+
+    assert named - known == set()
+    assert len(named) > 20
+
+
+def _options(command: Any) -> list[str]:
+    return [name for each in command.params for name in (*each.opts, *each.secondary_opts)]
+
+
+def test_the_first_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
+    served, asked = blocks(DOCS / "cli.md", "console")
+    with running("--median", "0.05") as sandbox:
+        base_url = sandbox.variables["IDENTOMAT_BASE_URL"]
+        printed = re.findall(r"^export (\w+)=", served, re.MULTILINE)
+        token = sandbox.ask("begin").json()
+        (tmp_path / "tokens.txt").write_text(f"{token}\n")
+        script = asked.replace("$ ", "").replace(
+            "http://127.0.0.1:8731/external-api/", shlex.quote(base_url)
+        )
+        done = subprocess.run(  # noqa: S603  # our own code
+            ["/bin/bash", "-c", f'identomat() {{ "$PYTHON" -c "$MAIN" "$@"; }}\n{script}'],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"PYTHON": sys.executable, "MAIN": MAIN, "PATH": _with_jq(tmp_path)},
+        )
+
+    assert printed == list(sandbox.variables)
+    assert "settled as" in done.stdout
+    assert re.search(r'^"?[A-Z_]+"?$', done.stdout, re.MULTILINE)
+    assert "1 of 1: " in done.stderr
+
+
+def _with_jq(folder: Path) -> str:
+    """Put a `jq .status` where there may be none; returns the path to search."""
+    jq = folder / "jq"
+    jq.write_text(
+        f"#!{sys.executable}\nimport json, sys\nfor line in sys.stdin:\n"
+        "    print(json.loads(line)[sys.argv[1][1:]])\n"
+    )
+    jq.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_the_lines_of_tokens_are_read_as_they_are_meant() -> None:
+    (lines,) = blocks(DOCS / "cli.md", "text")
+
+    note, first, second = map(parse_line, lines.splitlines())
+
+    assert note is None
+    assert isinstance(first, Item)
+    assert isinstance(second, Item)
+    assert (first.reference, second.reference) == ("user:42", "user:43")
+    assert second.begun is not None
+
+
+def test_the_script_of_a_sandbox_plays_what_its_comments_say(tmp_path: Path) -> None:
+    (code,) = blocks(DOCS / "cli.md", "toml")
+    file = tmp_path / "script.toml"
+    file.write_text(code)
+    play = read_script(file)
+    sandbox = Sandbox(now=lambda: 10_000.0, life=play.life(lambda _: Script()))
+    play.plant(sandbox)
+    draw, rng = play.life(lambda _: Script.of("rejected")), Random(1)  # noqa: S311  # invented
+
+    approved = Script.of("approved", after=30)
+    reviewed = Script.of("manual_check", after=20).then("approved", after=7200)
+
+    assert [draw(rng) for _ in range(5)] == [approved, approved, reviewed, Script(), approved]
+    assert sandbox.tokens == ("an-old-token",)
+    assert sandbox.truth("an-old-token").begun_at == 10_000.0 - 3600
+    assert sandbox.truth("an-old-token").status == "rejected"

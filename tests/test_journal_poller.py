@@ -567,6 +567,29 @@ async def test_a_stand_by_asks_for_a_few_at_a_time_and_forgets_what_has_ended(so
     assert max(asked) <= 500
 
 
+async def test_a_stand_by_that_has_fewer_to_wait_for_leaves_them_to_the_other_still(
+    source, journal
+):
+    names = [f"session-{number}" for number in range(300)]
+    elsewhere = type(source)()
+    for name in names:
+        source.says(name, "in_progress")
+        elsewhere.says(name, "in_progress")
+    active, stand_by = poller_of(source, journal), poller_of(elsewhere, journal, rate=10)
+    async with running(active, stuck), running(stand_by, stuck):
+        await stand_by.watch_many(names)
+        await anyio.sleep(2)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stand_by.wait_all, names[:3])
+            with anyio.move_on_after(5):
+                await stand_by.wait_all(names)
+            await anyio.sleep(20)
+            assert not elsewhere.looks
+            planned = [stand_by._core.engine.planner.is_elsewhere(name) for name in names]
+            assert planned == [True] * 3 + [False] * 297
+            tasks.cancel_scope.cancel()
+
+
 async def test_whoever_only_watches_keeps_nothing_that_has_ended(source, journal):
     names = [f"session-{number}" for number in range(499)]
     for name in names:

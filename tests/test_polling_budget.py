@@ -119,9 +119,10 @@ async def test_a_crowd_that_comes_into_its_busy_time_together_makes_no_queue(
 async def test_a_backlog_drains(source):
     made = watches(source, 500, age=60)
     async with ResultPoller(source, rate=20, deadline=None) as poller:
-        for watch in made:  # each as if nobody else were to come
-            await poller.watch(watch.token, begun=watch.begun)
+        await poller.watch_many(made)
         await anyio.sleep(10)
+        source.pause.heed(10)
+        await anyio.sleep(20)
         worst = poller.stats().lateness_p99
         before = len(source.looks)
         await anyio.sleep(100)

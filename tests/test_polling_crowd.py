@@ -335,7 +335,9 @@ async def test_a_poller_that_is_slow_by_its_own_ceiling_slows_no_other(source, i
         ResultPoller(source, rate=own, deadline=None) as slow,
         ResultPoller(source, rate=80, deadline=None) as quick,
     ):
-        await slow.watch_many([Watch(token, begun=long_ago) for token in are_open(source, 200)])
+        await slow.watch_many(are_open(source, 200))
+        for number in range(200):
+            slow.nudge(f"session-{number}")
         crowd = are_open(source, 600, of="crowd")
         await quick.watch_many([Watch(token, begun=long_ago) for token in crowd])
         await anyio.sleep(20)

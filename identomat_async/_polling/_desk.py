@@ -62,14 +62,14 @@ class Desk:
         Raises:
             ConfigurationError: One cannot work; those before it are taken on.
         """
-        now = self._engine.clock.stamp()
+        now, age = self._engine.clock.stamp(), 0.0
         try:
             age = _mean_age(watches, now)
             for start in range(0, len(watches), _AT_A_TIME):
                 self.expect(len(watches) - start + more, age=age)
                 self._take_on(watches[start : start + _AT_A_TIME], now)
         finally:
-            self.expect(more)
+            self.expect(more, age=age)
             self._engine.wake()
             self.mind_the_rate()
         if watches and _logger.isEnabledFor(logging.INFO):
@@ -81,7 +81,7 @@ class Desk:
         demand.coming, demand.coming_age = more, age
         # Those just begun are in their quiet time, and a few more of them make no difference.
         few = 0 if age else _AT_A_TIME
-        if demand.all >= self._engine.weighed_for * _MUCH + few:
+        if demand.all >= self._engine.planner.weighed_for * _MUCH + few:
             self._engine.weigh()
 
     def _log_first_looks(self, watches: Sequence[str | Watch], now: float) -> None:
@@ -304,7 +304,7 @@ class Desk:
 
     def mind_the_rate(self, span: float | None = None) -> None:
         """Tell if there are too many for the rate within *span* seconds, or else our deadline."""
-        rate, now = self._engine.rate, self._engine.now()
+        rate, now = self._engine.planner.rate, self._engine.now()
         span = self.terms.ends_at(None, now) - now if span is None else span
         if rate is None or not math.isfinite(span):
             self.is_starved = False

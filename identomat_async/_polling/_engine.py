@@ -15,7 +15,7 @@ from identomat_async._polling._entry import ASKED, Entry
 from identomat_async._polling._gates import Gates, HeldUpBy
 from identomat_async._polling._learner import Learner
 from identomat_async._polling._patience import Patience
-from identomat_async._polling._person import EVERY
+from identomat_async._polling._planner import WEIGHING, Planner
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
 from identomat_async._polling._step import Answer
@@ -28,12 +28,8 @@ from identomat_async.errors import IdentomatError
 _LEAST_SLEEP = 0.001
 # So many that were held back are let go at a time.
 _UNHELD = 1000
-# How often the demand is weighed against the rate.
-_WEIGHING = 1.0
 # Who is due for longer than so many seconds is held up by something.
 _BEHIND = 1.0
-# Who would like nothing at the moment still counts for so many looks per second.
-_LEAST_WISH = 0.001
 
 
 @attrs.define(eq=False, repr=False, kw_only=True)
@@ -43,8 +39,6 @@ class Engine:
 
     While nobody runs the engine nothing is asked. *vacated* is called when it stops,
     *after_weighing* each time the demand was weighed.
-    *weighed_for* is how many sessions there were when the demand was last weighed, and *rate*
-    how many requests per second there then were for us.
     """
 
     source: ResultSource
@@ -54,12 +48,11 @@ class Engine:
     is_blocked: Callable[[], bool]
     vacated: Callable[[], None] = attrs.field(default=lambda: None)
     after_weighing: Callable[[], None] = attrs.field(default=lambda: None)
-    rate: float | None = attrs.field(init=False)
     limits: Agenda[Lone] = attrs.field(factory=Agenda[Lone])
     is_running: bool = False
-    weighed_for: int = 0
     stopped: anyio.Event = attrs.field(factory=anyio.Event)
     gates: Gates = attrs.field(init=False)
+    planner: Planner = attrs.field(init=False)
     _tasks: TaskGroup | None = None
     # Those at work in the order in which they began to look.
     _idle: dict[Worker, None] = attrs.field(factory=dict)
@@ -68,7 +61,6 @@ class Engine:
     _changed: anyio.Event = attrs.field(factory=anyio.Event)
     _scope: anyio.CancelScope | None = None
     _patience: Patience = attrs.field(init=False)
-    _weighed: float = -math.inf
     _held_up_by: HeldUpBy | None = None
     _is_roused: bool = False
     _is_ending: bool = False
@@ -83,7 +75,7 @@ class Engine:
             halt=self.learner.halt,
             wake=self.unblock,
         )
-        self.rate = self.gates.rate
+        self.planner = Planner(roster=self.roster, learner=self.learner, gates=self.gates)
         self._patience = Patience(self.learner.policy.grace)
 
     @property
@@ -104,26 +96,11 @@ class Engine:
 
     def weigh(self) -> None:
         """Weigh the demand against the rate."""
-        if self.clock.wake():
+        was_asleep, now = self.clock.wake(), self.now()
+        self.planner.weigh(now)
+        if was_asleep:
             self._patience.begin_anew()
-        self._weighed = now = self.now()
-        self.weighed_for = self.roster.demand.all
-        self.learner.wishes.sum_up()
-        besides = self.learner.tally.unscheduled(now)
-        self.rate = self._share(now, besides)
-        self.learner.load = self.roster.demand.load(
-            self.learner.policy.wait, self.rate, now, besides=besides
-        )
-
-    def _share(self, now: float, besides: float) -> float | None:
-        if not self.gates.is_shared:
-            return self.gates.rate
-        density, demand = self.learner.policy.density, self.roster.demand
-        if density is not None:
-            wish = demand.looks(density, now)
-        else:
-            wish = demand.all / (self.learner.wishes.gap or EVERY)
-        return self.gates.share(max(wish + besides, _LEAST_WISH))
+            self.planner.spread(now)
 
     def is_crowded(self, now: float) -> bool:
         """Tell whether somebody is due for whom there is no place."""
@@ -190,12 +167,18 @@ class Engine:
                 self._busy.clear()
 
     async def _schedule(self) -> None:
+        if self.now() >= self.planner.weighed_at + WEIGHING:
+            self.weigh()
+        self.planner.spread(self.now())
         while True:
             self._changed = anyio.Event()
             now = self.now()
-            if now - self._weighed >= _WEIGHING:
+            if now >= self.planner.weighed_at + WEIGHING:
                 self.weigh()
+                now = self.now()  # the machine may have been suspended
+                self.planner.notice()
                 self.after_weighing()
+            self.planner.go_on(now)
             self._cut_off(now)
             while (waiter := self.limits.pop(now)) is not None:
                 self.learner.let_go(waiter, now)
@@ -226,12 +209,12 @@ class Engine:
             # Somebody is due and was not taken: what is it that holds everybody up?
             opening = self.gates.opening(now, self.clock, ours=len(self._busy))
             due, self._held_up_by = opening
-        if self.roster.held and not self.is_blocked():
+        if self.planner.is_planning or (self.roster.held and not self.is_blocked()):
             return now
-        limits = [due, self.limits.next_due()]
+        limits = [due, self.limits.next_due(), self.planner.weighs_at]
         if self._busy:
             # Or nobody would be there to cut off a look that begins in between.
-            glance = min(_WEIGHING, self.source.timeout)
+            glance = min(WEIGHING, self.source.timeout)
             limits += [next(iter(self._busy)).began + self.source.timeout, now + glance]
         return min(limits)
 

@@ -15,6 +15,7 @@ class Parking:
     def __init__(self, engine: Engine) -> None:
         self.tokens: set[str] = set()
         self._engine = engine
+        engine.planner.is_elsewhere = lambda token: token in self.tokens
 
     def park(self, entry: Entry) -> None:
         """Look at a session only when time is up for somebody, or seldom."""

@@ -315,7 +315,7 @@ def _pending(
     now: float,
     load: Load,
 ) -> Pending:
-    gap, stretch = _scheduled(state, answer, policy, now, load)
+    gap, stretch = scheduled(state, answer, policy, now, load, share=_jitter(policy))
     delay = max(gap or FLOOR, FLOOR)
     early = state.early
     if early:
@@ -331,18 +331,23 @@ def _pending(
     return _look_in(state, delay, now, unsound=gap is None, stretch=stretch)
 
 
-def _scheduled(
+def scheduled(
     state: PollState,
     answer: SessionStatus | IdentomatError,
     policy: PollPolicy,
     now: float,
     load: Load,
+    *,
+    share: float,
 ) -> tuple[float | None, float]:
-    # The gap, and how many times longer than wished it is.
+    """
+    Return the seconds to the next look, and how many times longer than wished that is.
+
+    They are a *share* of the gap; None if the wait strategy gives no usable time.
+    """
     # A MANUAL_CHECK that could not be read yet is no review, nor one that is itself the end.
     is_under_review = state.status is MANUAL_CHECK and state.reviewed is not None
     in_review = is_under_review and state.until is DECIDED
-    jitter = _jitter(policy)
     if policy.density is not None:
         # A share of what is left to the next look, and not of the gap in seconds: those who
         # come into the busy time together would be thrown off step, and crowd at times.
@@ -350,7 +355,7 @@ def _scheduled(
             now - state.begun,
             status=MANUAL_CHECK if in_review else None,
             stretch=load.stretch,
-            share=jitter,
+            share=share,
             ahead=load.ahead,
             at_most=load.at_most,
         )
@@ -359,7 +364,7 @@ def _scheduled(
     if wish is None:
         return None, 1.0
     wish = max(wish, FLOOR, REVIEW if in_review else 0.0)
-    return max(wish, load.at_least) * jitter, max(1.0, load.at_least / wish)
+    return max(wish, load.at_least) * share, max(1.0, load.at_least / wish)
 
 
 def _jitter(policy: PollPolicy) -> float:

@@ -123,7 +123,7 @@ class Waits:
         left: AbstractSet[str],
     ) -> None:
         # Looked at first as quickly as the rate allows.
-        now, rate = self._engine.now(), self._engine.rate
+        now, rate = self._engine.now(), self._engine.planner.rate
         gap = 0.0 if rate is None else 1 / rate
         for index, token in enumerate(tokens):
             entry = self._desk.entry_for(token, now=now, deadline=ends_at, until=until)

@@ -13,6 +13,7 @@ from identomat_async import (
     Watch,
     events,
 )
+from identomat_async._polling import _journal_sql as sql
 from tests._handlers import Handler
 from tests.test_journal_poller import poller_of, running, stuck
 from tests.test_journal_races import one_at_a_time
@@ -249,3 +250,30 @@ async def test_who_is_watched_and_nudged_by_a_stand_by_is_looked_at_now(source):
         await anyio.sleep(0.25)
 
     assert len(source.times("one")) == 1
+
+
+@pytest.mark.parametrize(
+    "damage", ["until = 'never'", "rest = '{'", "deadline = NULL", "token = 'no token!'"]
+)
+async def test_a_row_that_cannot_be_read_holds_up_nobody(source, caplog, damage):
+    source.decides("two", "approved", after=0)
+    journal, handler = MemoryJournal(), Handler()
+    await poller_of(source, journal).watch_many(["one", "two"])
+    assert journal._connection is not None
+    journal._connection.execute(f"UPDATE session SET {damage} WHERE token = 'one'")  # noqa: S608
+
+    async with running(poller_of(source, journal), handler):
+        await anyio.sleep(10)
+
+    assert handler.tokens == ["two"]
+    assert "row 1 of the journal cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("select", sql._LIVE)
+async def test_what_was_handed_over_is_not_gone_through_for_what_is_live(select):
+    journal = MemoryJournal()
+    await journal.live()
+    assert journal._connection is not None
+    ((*_, plan),) = journal._connection.execute(f"EXPLAIN QUERY PLAN {select}")
+
+    assert plan in ("SCAN session USING INDEX watching", "SCAN session USING INDEX unacked")

@@ -647,10 +647,10 @@ async def test_what_others_left_is_seen_after_a_failure(path, monkeypatch):
     os.utime(path.with_name("journal.db-wal"), (1.0, 1.0))  # written long ago
     take, failures = journal_sql.take_notes, [1]
 
-    def failing(connection):
+    def failing(connection, taken):
         if failures.pop() if failures else False:
             raise JournalError("busy")
-        return take(connection)
+        return take(connection, taken)
 
     monkeypatch.setattr(journal_sql, "take_notes", failing)
     with pytest.raises(JournalError):

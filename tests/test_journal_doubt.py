@@ -14,6 +14,7 @@ from identomat_async import (
     events,
 )
 from identomat_async._polling import _journal_sql as sql
+from identomat_async.testing._journal_ground import NOW, delivery_of, settled, state_of
 from tests._handlers import Handler
 from tests.test_journal_poller import poller_of, running, stuck
 from tests.test_journal_races import one_at_a_time
@@ -228,6 +229,37 @@ async def test_what_is_watched_while_a_run_begins_is_deleted_after_its_delivery(
 
     assert handler.tokens == deleted == ["one"]
     assert await journal.live() == []
+
+
+async def test_who_is_watched_again_is_not_deleted_for_the_watch_of_before(source):
+    deleted = []
+
+    async def delete(token: str) -> None:
+        deleted.append(token)
+
+    source.delete = delete
+    names = ["one", *(f"session-{number}" for number in range(1000))]
+    for name in names:
+        source.says(name, "in_progress")
+    journal = MemoryJournal()
+    first = poller_of(source, journal)
+    second = poller_of(source, journal, purge="after_delivery")
+
+    async with anyio.create_task_group() as tasks:
+        async with running(first, stuck):
+            await tasks.start(second.run, stuck)
+            await journal.watched([state_of("one")], leave_notes=False)
+            await journal.known([delivery_of(settled("one"))], at=NOW)
+            await journal.accepted("id-of-one", at=NOW)
+            # Far behind the others.
+            later = [state_of(name) for name in [*names[1:], "one"]]
+            await journal.watched(later, leave_notes=False)
+        await anyio.sleep(5)
+        assert second.stats().role == "active"
+        tasks.cancel_scope.cancel()
+
+    assert deleted == []
+    assert len(await journal.live(["one"])) == 1
 
 
 async def test_who_stands_by_and_ends_leaves_the_journal_to_the_one_that_polls(source):

@@ -634,6 +634,7 @@ async def test_a_service_that_is_down_is_left_alone(make, source, caplog, run_be
         with anyio.fail_after(30):
             while "the service is down" not in caplog.text:
                 await anyio.sleep(0.05)
+        await anyio.sleep(0.3)  # for those that were on their way
         seen = len(source.looks)
         await anyio.sleep(2)
         assert len(source.looks) - seen <= 4

@@ -13,6 +13,8 @@ from identomat_async import (
     Watch,
     events,
 )
+from identomat_async._polling import _journal_sql as sql
+from identomat_async.testing._journal_ground import NOW, delivery_of, settled, state_of
 from tests._handlers import Handler
 from tests.test_journal_poller import poller_of, running, stuck
 from tests.test_journal_races import one_at_a_time
@@ -229,6 +231,37 @@ async def test_what_is_watched_while_a_run_begins_is_deleted_after_its_delivery(
     assert await journal.live() == []
 
 
+async def test_who_is_watched_again_is_not_deleted_for_the_watch_of_before(source):
+    deleted = []
+
+    async def delete(token: str) -> None:
+        deleted.append(token)
+
+    source.delete = delete
+    names = ["one", *(f"session-{number}" for number in range(1000))]
+    for name in names:
+        source.says(name, "in_progress")
+    journal = MemoryJournal()
+    first = poller_of(source, journal)
+    second = poller_of(source, journal, purge="after_delivery")
+
+    async with anyio.create_task_group() as tasks:
+        async with running(first, stuck):
+            await tasks.start(second.run, stuck)
+            await journal.watched([state_of("one")], leave_notes=False)
+            await journal.known([delivery_of(settled("one"))], at=NOW)
+            await journal.accepted("id-of-one", at=NOW)
+            # Far behind the others.
+            later = [state_of(name) for name in [*names[1:], "one"]]
+            await journal.watched(later, leave_notes=False)
+        await anyio.sleep(5)
+        assert second.stats().role == "active"
+        tasks.cancel_scope.cancel()
+
+    assert deleted == []
+    assert len(await journal.live(["one"])) == 1
+
+
 async def test_who_stands_by_and_ends_leaves_the_journal_to_the_one_that_polls(source):
     journal = MemoryJournal()
     async with running(poller_of(source, journal), stuck):
@@ -249,3 +282,30 @@ async def test_who_is_watched_and_nudged_by_a_stand_by_is_looked_at_now(source):
         await anyio.sleep(0.25)
 
     assert len(source.times("one")) == 1
+
+
+@pytest.mark.parametrize(
+    "damage", ["until = 'never'", "rest = '{'", "deadline = NULL", "token = 'no token!'"]
+)
+async def test_a_row_that_cannot_be_read_holds_up_nobody(source, caplog, damage):
+    source.decides("two", "approved", after=0)
+    journal, handler = MemoryJournal(), Handler()
+    await poller_of(source, journal).watch_many(["one", "two"])
+    assert journal._connection is not None
+    journal._connection.execute(f"UPDATE session SET {damage} WHERE token = 'one'")  # noqa: S608
+
+    async with running(poller_of(source, journal), handler):
+        await anyio.sleep(10)
+
+    assert handler.tokens == ["two"]
+    assert "row 1 of the journal cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("select", sql._LIVE)
+async def test_what_was_handed_over_is_not_gone_through_for_what_is_live(select):
+    journal = MemoryJournal()
+    await journal.live()
+    assert journal._connection is not None
+    ((*_, plan),) = journal._connection.execute(f"EXPLAIN QUERY PLAN {select}")
+
+    assert plan in ("SCAN session USING INDEX watching", "SCAN session USING INDEX unacked")

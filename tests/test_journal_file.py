@@ -29,6 +29,7 @@ from identomat_async import (
     Until,
 )
 from identomat_async._polling import _journal_sql as journal_sql
+from identomat_async._polling import _journal_thread as journal_thread
 from identomat_async._polling._journal_file import file_system_of, journal_error, opened
 from identomat_async._polling._journal_lock import FileLock, _let_go_in_child, is_locked
 from identomat_async._polling._journal_sql import APPLICATION, MIGRATIONS, live
@@ -203,12 +204,17 @@ async def test_a_file_that_others_could_read_is_closed_to_them(path):
     journal = SqliteJournal(path)
     await wrote(journal, "one")
     await journal.release()
-    path.chmod(0o644)
+    # As one that was killed has left them.
+    files = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))]
+    for each in files:
+        with each.open("ab") as file:
+            file.write(b"" if each == path else b"broken off")
+        each.chmod(0o644)
 
     again = SqliteJournal(path)
     await wrote(again, "two")
 
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [stat.S_IMODE(each.stat().st_mode) for each in files] == [0o600] * 3
     await again.release()
 
 
@@ -273,6 +279,37 @@ async def test_a_log_that_somebody_reads_is_emptied_later(path):
     # After a look there is nothing to empty.
     await anyio.sleep(1.1)
     assert log.stat().st_size == 0
+    await journal.release()
+
+
+async def test_a_log_that_somebody_reads_is_emptied_though_nothing_else_is_written(path):
+    journal = SqliteJournal(path)
+    assert await journal.acquire()
+    await wrote(journal, "first")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM session").fetchall()
+    await wrote(journal, "second")
+    log = path.with_name("journal.db-wal")
+
+    await anyio.sleep(1.5)
+    assert log.stat().st_size > 0
+    reader.close()
+    with anyio.fail_after(5):
+        while log.stat().st_size:
+            await anyio.sleep(0.05)
+    await journal.release()
+
+
+async def test_a_failure_that_nobody_expected_is_told_and_holds_up_nothing(path, monkeypatch):
+    journal = SqliteJournal(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_thread, "opened", dict[object, object]().pop)
+        with anyio.fail_after(5), pytest.raises(JournalError, match="KeyError") as raised:
+            await journal.live()
+    assert raised.value.reason == "sqlite"
+    await wrote(journal, "one")
+    assert await journal.watching(["one"]) == {"one"}
     await journal.release()
 
 
@@ -647,10 +684,10 @@ async def test_what_others_left_is_seen_after_a_failure(path, monkeypatch):
     os.utime(path.with_name("journal.db-wal"), (1.0, 1.0))  # written long ago
     take, failures = journal_sql.take_notes, [1]
 
-    def failing(connection):
+    def failing(connection, taken):
         if failures.pop() if failures else False:
             raise JournalError("busy")
-        return take(connection)
+        return take(connection, taken)
 
     monkeypatch.setattr(journal_sql, "take_notes", failing)
     with pytest.raises(JournalError):
@@ -675,11 +712,12 @@ async def test_what_was_handed_over_is_cleared_out_while_it_runs(path):
     await journal.release()
 
 
-def test_a_network_file_system_is_refused(tmp_path):
+@pytest.mark.parametrize("kind", ["nfs4", "fuse.ceph-fuse", "virtiofs"])
+def test_a_network_file_system_is_refused(tmp_path, kind):
     mounts = tmp_path / "mounts"
-    mounts.write_text(f"1 0 0:1 / {tmp_path} rw - nfs4 host:/export rw\n")
+    mounts.write_text(f"1 0 0:1 / {tmp_path} rw - {kind} host:/export rw\n")
 
-    with pytest.raises(JournalError, match=r"network file system \(nfs4\)") as caught:
+    with pytest.raises(JournalError, match=rf"network file system \({kind}\)") as caught:
         opened(tmp_path / "journal.db", mounts=mounts)
     assert caught.value.reason == "network"
     opened(tmp_path / "journal.db", mounts=tmp_path / "nothing").close()

@@ -27,6 +27,7 @@ from identomat_async import (
 )
 from identomat_async._clock import Clock
 from identomat_async._polling._sweep import sweep_at
+from identomat_async.testing._journal_ground import NOW, delivery_of, settled, state_of
 from tests._handlers import Handler
 
 POLICY = PollPolicy(wait=wait_fixed(60), jitter=0)
@@ -117,6 +118,48 @@ async def test_a_delivery_that_is_refused_comes_again_in_the_next_pass(source, j
             (1, False),
             (2, True),
         ]
+
+
+async def test_an_approval_that_is_reversed_is_told(source, journal, caplog):
+    source.says("one", "approved", "approved", "rejected")
+    handler = Handler(failures=1)
+    await ResultPoller(source, journal=journal).watch("one")
+
+    await every_minute(source, journal, handler, passes=2)
+
+    assert [each.outcome.status for each in handler.taken] == ["APPROVED", "REJECTED"]
+    assert caplog.text.count("was approved, and is no longer") == 1
+
+
+async def test_what_a_poller_has_left_to_be_deleted_is_deleted(source, journal, caplog):
+    deleted, failures = [], [DOWN]
+
+    async def delete(token: str) -> None:
+        if failures:
+            raise failures.pop()
+        deleted.append(token)
+
+    states = [state_of(name) for name in ("one", "two", "again")]
+    await journal.watched(states, leave_notes=False)
+    await journal.known([delivery_of(settled(each.token)) for each in states], at=NOW)
+    for each in states:
+        await journal.accepted(f"id-of-{each.token}", at=NOW)
+    await journal.watched([state_of("again")], leave_notes=False)
+    source.says("again", "in_progress")
+
+    # A client that cannot delete leaves them there.
+    await sweep(source, journal, Handler(), policy=POLICY)
+    assert len(await journal.live(["one", "two"])) == 2
+    source.delete = delete
+    await sweep(source, journal, Handler(), policy=POLICY)
+    assert deleted == ["two"]
+    assert "hash-of-one could not be deleted (ServerError)" in caplog.text
+    await sweep(source, journal, Handler(), policy=POLICY)
+
+    assert deleted == ["two", "one"]
+    assert [(entry.state.token, entry.delivery) for entry in await journal.live()] == [
+        ("again", None)
+    ]
 
 
 async def test_a_plain_function_will_do(source, journal, real_time):

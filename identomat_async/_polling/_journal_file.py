@@ -21,6 +21,7 @@ _NETWORK = frozenset(
         "cifs",
         "coda",
         "fuse.ceph",
+        "fuse.ceph-fuse",
         "fuse.davfs2",
         "fuse.gcsfuse",
         "fuse.glusterfs",
@@ -39,6 +40,7 @@ _NETWORK = frozenset(
         "orangefs",
         "smb3",
         "smbfs",
+        "virtiofs",
     }
 )
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -162,6 +164,9 @@ def _keep_private(path: Path) -> None:
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise JournalError(f"the journal {path} is a folder: name a file", reason="open")
-    if mode & 0o077:
-        with suppress(PermissionError):  # somebody else's file, who may have reasons
-            path.chmod(0o600)
+    # SQLite makes the two others like the file, and leaves those that are there as they are.
+    for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        # Somebody else's file, who may have reasons; or none, where nobody has it open.
+        with suppress(PermissionError, FileNotFoundError):
+            if each.stat().st_mode & 0o077:
+                each.chmod(0o600)

@@ -1,10 +1,12 @@
 """The journal's tables, and what is said to them. No thread, no file, no await."""
 
 import json
+import logging
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import Any, cast
 
 from identomat_async._model._status import SessionStatus
@@ -17,8 +19,10 @@ from identomat_async._polling._outcomes import (
     Until,
     ends,
 )
-from identomat_async._polling._state import PollState
-from identomat_async.errors import JournalError
+from identomat_async._polling._state import PollState, state_of
+from identomat_async.errors import ConfigurationError, JournalError
+
+_logger = logging.getLogger("identomat_async")
 
 # "IDMT": whose file this is.
 APPLICATION = 0x49444D54
@@ -109,13 +113,14 @@ _LIVE_COLUMNS = (
 )
 
 
-def _live_among(tokens: Sequence[str] = ()) -> str:
-    among = f"AND token IN ({', '.join('?' * len(tokens))})" if tokens else ""
-    return (
-        f"SELECT {_LIVE_COLUMNS}, id FROM session WHERE known IS NULL {among} UNION ALL "  # noqa: S608
-        f"SELECT {_LIVE_COLUMNS}, id FROM session "
-        f"WHERE known IS NOT NULL AND handed IS NULL {among} ORDER BY id"
+# Each by the index that has no row that was handed over, of which there may be a week's.
+_LIVE = tuple(
+    f"SELECT id, {_LIVE_COLUMNS} FROM session INDEXED BY {index} WHERE {which}"  # noqa: S608
+    for index, which in (
+        ("watching", "known IS NULL"),
+        ("unacked", "known IS NOT NULL AND handed IS NULL"),
     )
+)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -267,12 +272,23 @@ def nudge(connection: sqlite3.Connection, token: str) -> bool:
 
 def live(connection: sqlite3.Connection, tokens: Sequence[str] | None = None) -> list[JournalEntry]:
     if tokens is None:
-        return [_entry(row) for row in connection.execute(_live_among())]
+        return _entries(row for select in _LIVE for row in connection.execute(select))
     found: list[JournalEntry] = []
     for some in _batches(tokens):
-        rows = connection.execute(_live_among(some), [*some, *some])
-        found += [_entry(row) for row in rows]
+        among = f" AND token IN ({', '.join('?' * len(some))})"
+        found += _entries(row for each in _LIVE for row in connection.execute(each + among, some))
     return found
+
+
+def _entries(rows: Iterable[Sequence[Any]]) -> list[JournalEntry]:
+    entries: list[JournalEntry] = []
+    for row in sorted(rows, key=itemgetter(0)):  # the oldest first
+        try:
+            entries.append(_entry(row[1:]))
+        except (ConfigurationError, ValueError, TypeError):
+            # Not one of many may hold up all the others. Whose it is only the file says.
+            _logger.error("row %d of the journal cannot be read, and is left out", row[0])  # noqa: TRY400
+    return entries
 
 
 def watching(connection: sqlite3.Connection, tokens: Iterable[str]) -> set[str]:
@@ -364,7 +380,7 @@ def _entry(row: Sequence[Any]) -> JournalEntry:
         "status": status,
     }
     return JournalEntry(
-        state=PollState.from_json(json.dumps(members)),
+        state=state_of(members),
         due=due,
         delivery=delivery,
         outcome=outcome,

@@ -172,20 +172,22 @@ class JournalThread:
         return self._take()
 
     def _next(self) -> _Job[Any]:
-        with suppress(queue.Empty):
-            return self._jobs.get(timeout=_LINGER)
-        if not self.stays:
-            raise queue.Empty
-        self._tidy()
-        return self._jobs.get()
+        while True:
+            with suppress(queue.Empty):
+                return self._jobs.get(timeout=_LINGER)
+            if not self.stays:
+                raise queue.Empty
+            self._tidy()
+            if not self._is_untidy:
+                return self._jobs.get()
 
     def _tidy(self) -> None:
         # What was overwritten is in the log until that is emptied into the file.
         if self._connection is not None and self._is_untidy:
-            self._is_untidy = False
             self._connection.execute("PRAGMA busy_timeout = 0")
             with suppress(sqlite3.Error):  # whoever writes next is told
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                is_busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self._is_untidy = bool(is_busy)
             self._connection.execute(f"PRAGMA busy_timeout = {BUSY * 1000:.0f}")
 
     def _do_all(self, jobs: list[_Job[Any]]) -> None:
@@ -204,6 +206,9 @@ class JournalThread:
         except OSError as error:
             said = os.strerror(error.errno or 0)
             self._failed(jobs, JournalError(f"the journal {self._path}: {said}", reason="open"))
+        except Exception as error:  # noqa: BLE001 - without the thread nobody would be told
+            said = type(error).__name__
+            self._failed(jobs, JournalError(f"the journal {self._path}: {said}", reason="sqlite"))
 
     def _commit(self, connection: sqlite3.Connection, jobs: list[_Job[Any]]) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -234,6 +239,7 @@ class JournalThread:
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
+        self._is_untidy = False
         if connection is not None:
             connection.close()
 

@@ -18,7 +18,7 @@ from identomat_async._polling._journal import Journal, JournalEntry
 from identomat_async._polling._many import check_writable
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Delivery, Outcome, Watch, ends
-from identomat_async._polling._purge import Purger, without_accepted
+from identomat_async._polling._purge import Purger, by_acceptance, leave_to
 from identomat_async._polling._redelivery import (
     is_reversed,
     outcome_without_document,
@@ -228,7 +228,12 @@ class Ledger:
                 await self.journal.release()
             raise
         self._holds = True
-        await self._take_over(without_accepted(entries, self._purger))
+        accepted, rest = by_acceptance(entries)
+        if self._purger is not None:
+            self._purger.clear()
+        await self._take_over(rest)
+        # Only now: who is watched again is not deleted, and is known.
+        leave_to(self._purger, accepted)
         return True
 
     async def _take_over(self, entries: Sequence[JournalEntry]) -> None:

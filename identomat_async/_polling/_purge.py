@@ -4,7 +4,7 @@ import heapq
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, Protocol
 
 import anyio
@@ -196,20 +196,25 @@ class Purger:
         heapq.heappush(self._due, (due, next(self._order), token))
 
 
-def without_accepted(entries: Iterable[JournalEntry], purger: Purger | None) -> list[JournalEntry]:
-    """Return those that are to be handed over, and leave the others to *purger*."""
+def by_acceptance(
+    entries: Iterable[JournalEntry],
+) -> tuple[list[JournalEntry], list[JournalEntry]]:
+    """Return those that are accepted and yet to be deleted, and those to be handed over."""
     accepted, rest = list[JournalEntry](), list[JournalEntry]()
     for entry in entries:
         (accepted if entry.accepted else rest).append(entry)
+    return accepted, rest
+
+
+def leave_to(purger: Purger | None, accepted: Sequence[JournalEntry]) -> None:
+    """Have those that are accepted deleted, if there is somebody who does."""
     if purger is not None:
-        purger.clear()
         for entry in accepted:
             purger.add(entry.state.token, entry.delivery or "")
     elif accepted:
         _logger.warning(
             "%d sessions were to be deleted, and stay: this poller has no purge=", len(accepted)
         )
-    return rest
 
 
 def purger_of(

@@ -135,10 +135,31 @@ class PollState:
             ConfigurationError: *text* is something else.
         """
         try:
-            return cls(**_members(json.loads(text, parse_constant=_refuse)))
-        except (TypeError, ValueError, KeyError, OverflowError, RecursionError):
-            pass
-        raise ConfigurationError("this is no state that PollState.to_json wrote")
+            said = json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            said = None
+        return _made(cls, said)
+
+
+S = TypeVar("S", bound=PollState)
+
+
+def state_of(members: object) -> PollState:
+    """
+    Return the state of which `PollState.to_json` would write *members*.
+
+    Raises:
+        ConfigurationError: They are something else.
+    """
+    return _made(PollState, members)
+
+
+def _made(kind: type[S], members: object) -> S:
+    try:
+        return kind(**_members(members))
+    except (TypeError, ValueError, KeyError, OverflowError):
+        pass
+    raise ConfigurationError("this is no state that PollState.to_json wrote")
 
 
 def _refuse(_: str) -> object:

@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import anyio
@@ -18,7 +18,13 @@ from identomat_async._polling._journal import Journal, JournalEntry
 from identomat_async._polling._outage import Outage
 from identomat_async._polling._outcomes import Delivery, Outcome
 from identomat_async._polling._policy import Pending, PollPolicy
-from identomat_async._polling._redelivery import outcome_without_document, read_again, redelivery
+from identomat_async._polling._purge import Deletes, by_acceptance
+from identomat_async._polling._redelivery import (
+    is_reversed,
+    outcome_without_document,
+    read_again,
+    redelivery,
+)
 from identomat_async._polling._source import HasSource, ResultSource
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import Answer, poll_step
@@ -45,7 +51,8 @@ async def sweep(
 
     Call it again and again, from cron for example. What a pass finds out, and when each
     session is due next, is kept in the journal. A delivery that the handler does not
-    accept comes again in the next pass, with the same id.
+    accept comes again in the next pass, with the same id. What a poller with ``purge=`` has
+    left to be deleted at the service is deleted, or tried again in the next pass.
 
     Args:
         client: An `IdentomatClient`.
@@ -79,6 +86,7 @@ async def sweep(
         policy=policy,
         rate=rate,
         concurrency=concurrency,
+        delete=getattr(client, "delete", None),
     )
 
 
@@ -91,8 +99,9 @@ async def sweep_at(
     policy: PollPolicy,
     rate: RateBudget,
     concurrency: int,
+    delete: Deletes | None = None,
 ) -> int:
-    """Do what `sweep` does, by *clock*."""
+    """Do what `sweep` does, by *clock*; *delete* deletes a session at the service."""
     source.home.check()
     if not await journal.acquire():
         _logger.info("another process polls what is in the journal; there is nothing to sweep")
@@ -105,6 +114,7 @@ async def sweep_at(
             policy=policy,
             clock=clock,
             gates=Gates(source=source, budget=rate, outage=Outage(), halt=Halt()),
+            delete=delete,
         )
         return await broom.sweep(concurrency)
     finally:
@@ -122,6 +132,7 @@ class _Broom:
     policy: PollPolicy
     gates: Gates
     clock: Clock
+    delete: Deletes | None
     _accepted: int = 0
     _failures: int = 0
     _error: IdentomatError | None = None
@@ -130,12 +141,12 @@ class _Broom:
         """Look at what is due; return how many deliveries were accepted."""
         nudged = {note.token for note in await self.journal.notes() if note.kind == "nudge"}
         now = self.clock.now()
+        accepted, watched = by_acceptance(await self.journal.live())
         due = iter(
             [
                 entry
-                for entry in await self.journal.live()
-                if not entry.accepted
-                and (entry.due is None or entry.due <= now or entry.state.token in nudged)
+                for entry in watched
+                if entry.due is None or entry.due <= now or entry.state.token in nudged
             ]
         )
         async with task_group() as tasks:
@@ -143,7 +154,29 @@ class _Broom:
                 tasks.start_soon(self._work, due, tasks.cancel_scope)
         if self._error is not None:
             raise self._error
+        await self._delete_all(accepted, {entry.state.token for entry in watched})
         return self._accepted
+
+    async def _delete_all(self, accepted: Sequence[JournalEntry], watched: set[str]) -> None:
+        for entry in accepted:
+            token = entry.state.token
+            if token in watched or await self._deleted(token):
+                await self._hand_over(entry.delivery or "", token)
+
+    async def _deleted(self, token: str) -> bool:
+        if self.delete is None or not self._may_ask():
+            return False
+        await self.gates.claim()
+        try:
+            await self.delete(token)
+        except IdentomatError as error:
+            self._failures += 1
+            name, said = self.source.token_hash(token), type(error).__name__
+            _logger.warning("session %s could not be deleted (%s)", name, said)
+            return False
+        finally:
+            self.gates.give_back()
+        return True
 
     async def _work(self, due: Iterator[JournalEntry], scope: anyio.CancelScope) -> None:
         try:
@@ -199,6 +232,9 @@ class _Broom:
             delivery = Delivery(id=uuid.uuid4().hex, outcome=outcome)
         else:
             delivery = redelivery(entry, outcome)
+        if is_reversed(entry, outcome):
+            token_hash = self.source.token_hash(delivery.token)
+            _logger.warning("session %s was approved, and is no longer", token_hash)
         (stands,) = await self.journal.known([delivery], at=self.clock.now())
         if not stands:
             return
@@ -206,6 +242,9 @@ class _Broom:
             _logger.warning("the delivery handler raised %s for delivery %s", name, delivery.id)
             await self.journal.refused(delivery.id, attempts=delivery.attempt, error=name)
             return
-        hashes = {delivery.id: self.source.token_hash(delivery.token)}
-        await self.journal.handed_over(hashes, at=self.clock.now())
+        await self._hand_over(delivery.id, delivery.token)
         self._accepted += 1
+
+    async def _hand_over(self, name: str, token: str) -> None:
+        hashes = {name: self.source.token_hash(token)}
+        await self.journal.handed_over(hashes, at=self.clock.now())

@@ -1,5 +1,7 @@
 """How often and when a call is repeated, on time that jumps."""
 
+import base64
+import hmac
 import math
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -142,6 +144,17 @@ async def test_a_deletion_that_is_asked_for_twice_is_one_call() -> None:
     assert error.maybe_applied
     assert error.attempts == len(service.times) == 7
     assert error.elapsed == pytest.approx(5)
+
+
+async def test_a_deletion_whose_first_word_was_untrue_returns_the_document() -> None:
+    code = base64.b64encode(hmac.digest(b"s", OK[1], "sha256")).decode()
+    service = Service(GONE, (200, OK[1], {"authorization": f'signature="{code}"'}))
+    async with service.client(secret_key="s") as client:
+        deleted = await client.delete("t")
+
+    assert deleted is not None
+    assert deleted.status.is_approved
+    assert len(service.times) == 2
 
 
 class Dripping(httpx.AsyncByteStream):

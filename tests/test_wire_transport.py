@@ -1,5 +1,7 @@
 """Bodies that do not end well, without a socket."""
 
+import base64
+import hmac
 import ssl
 from collections.abc import AsyncIterator
 from typing import Any
@@ -177,6 +179,22 @@ async def test_a_first_piece_that_is_too_large_is_no_medium(sink: Memory | None)
 
     with pytest.raises(ResponseTooLargeError):
         await read_medium(Piece(), sink)
+
+
+async def test_the_signature_of_a_medium_is_over_all_of_its_pieces() -> None:
+    class Signed(Holding):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            code = base64.b64encode(hmac.digest(b"s", b"\xff" * 2**20, "sha256")).decode()
+            response = await super().handle_async_request(request)
+            response.headers["authorization"] = f'signature="{code}"'
+            return response
+
+    operation = media_operation("face")
+    call = Call(operation=operation, params={}, decode=lambda reply: reply, sink=Memory())
+    async with IdentomatClient(
+        "k", secret_key="s", transport=lambda: Signed(Slowly(2**18))
+    ) as client:
+        assert (await client.source.call(call)).digest is not None
 
 
 async def test_a_response_gives_its_lane_back_once() -> None:

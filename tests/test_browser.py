@@ -1,92 +1,25 @@
 """A real browser on the pages of the sandbox; `pytest -m browser` runs these alone."""
 
-from collections.abc import Iterator, Mapping
-from importlib.resources import files
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from identomat_async.sandbox import Front, Sandbox, SandboxServer, Script
+from tests._browser_ground import SHORT, STEP, Visitor, origin, result, violations, widget
 from tests._browser_host import Host, hosting
 from tests._web_app import serving
 from tests.test_cli_sandbox import running
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Request
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
 CHROMIUM = "/usr/bin/chromium"
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1100, "height": 900}
-SHORT = {"skip_agreement": True, "skip_face": True, "skip_document": True}
-STEP = {
-    "type": "user-questionnaire",
-    "key": "work",
-    "title": {"en": "About your work", "ka": "თქვენი სამუშაო"},
-    "description": {"en": "Please answer **honestly**. [Why?](https://shop.example/why)"},
-    "questions": [
-        {
-            "type": "boolean",
-            "key": "has-job",
-            "mandatory": True,
-            "title": {"en": "Do you have a job?", "ka": "მუშაობთ?"},
-        },
-        {"type": "string", "key": "employer", "title": "Employer's name"},
-        {
-            "type": "options",
-            "key": "income",
-            "title": "Monthly income",
-            "options": [{"key": "low", "title": "Below 1000"}, {"key": "high", "title": "More"}],
-        },
-        {
-            "type": "multiple-choice",
-            "key": "sources",
-            "mandatory": True,
-            "title": "Sources of income",
-            "options": [{"key": "salary", "title": "Salary"}, {"key": "rent", "title": "Rent"}],
-        },
-    ],
-}
-
-
-class Visitor:
-    """
-    A person with a browser.
-
-    Attributes:
-        page: What they look at.
-        requests: What the browser has asked for.
-        complaints: What it has written on its console, a refused script or style included.
-    """
-
-    def __init__(self, page: "Page") -> None:
-        self.page = page
-        self.requests: list[Request] = []
-        self.complaints: list[str] = []
-        self.clicks = 0
-        page.on("request", lambda request: self.requests.append(request))  # noqa: PLW0108  # a built-in method is refused
-        page.on("console", lambda said: self.complaints.append(said.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def press(self, name: str, within: Any = None) -> None:
-        """Click a button."""
-        (within or self.page).get_by_role("button", name=name, exact=True).click()
-        self.clicks += 1
-
-    def waits_for_status(self, status: str) -> None:
-        """Wait until the site says so, which it does without being loaded again."""
-        self.page.locator("#status", has_text=status).wait_for()
-
-    def bytes_loaded(self) -> int:
-        """Return how much came over the wire but for what is told live."""
-        return sum(
-            sum(request.sizes()[part] for part in ("responseBodySize", "responseHeadersSize"))
-            for request in self.requests
-            if request.resource_type != "eventsource"
-        )
 
 
 @pytest.fixture(scope="module")
@@ -133,34 +66,6 @@ def pictures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
-def origin(server: SandboxServer) -> str:
-    return server.sessions_url.removesuffix("/sessions")
-
-
-def widget(server: SandboxServer, token: str, more: str = "") -> str:
-    return f"{origin(server)}/?session_token={token}{more}"
-
-
-def result(server: SandboxServer, token: str) -> Mapping[str, Any]:
-    asked = {"company_key": "k", "session_token": token}
-    found: Mapping[str, Any] = httpx.post(
-        f"{server.base_url}result/", json=asked, trust_env=False
-    ).json()
-    return found
-
-
-def violations(page: "Page") -> list[str]:
-    """Return what axe-core finds fault with."""
-    source = (files("axe_playwright_python") / "axe.min.js").read_text()
-    page.evaluate(source)
-    found = page.evaluate("axe.run()")
-    assert found["passes"]
-    return [
-        f"{each['id']}: {[node['target'] for node in each['nodes']]}"
-        for each in found["violations"]
-    ]
-
-
 def test_three_clicks_lead_from_a_sandbox_that_was_just_started_to_an_approval(
     visitor: Visitor,
 ) -> None:
@@ -189,26 +94,47 @@ def test_three_clicks_lead_to_an_approval_that_arrives_by_itself(
     assert visitor.complaints == []
 
 
+@pytest.mark.parametrize(
+    ("clicked", "told"),
+    [("Approve", "APPROVED"), ("Reject", "REJECTED"), ("Manual check", "MANUAL_CHECK")],
+)
 def test_the_example_of_a_web_app_tells_the_verdict_by_itself(
-    visitor: Visitor, server: SandboxServer, pictures: Path, tmp_path: Path
+    clicked: str,
+    told: str,
+    visitor: Visitor,
+    sandbox: Sandbox,
+    server: SandboxServer,
+    pictures: Path,
+    tmp_path: Path,
 ) -> None:
     keys = {"IDENTOMAT_COMPANY_KEY": "company-key", "JOURNAL": str(tmp_path / "journal.sqlite")}
+    page = visitor.page
     with serving(server, tmp_path / "checks.sqlite", **keys) as web:
-        visitor.page.goto(str(web.base_url))
+        page.goto(str(web.base_url))
         visitor.press("Verify me")
         visitor.press("Agree and continue")
-        visitor.press("Approve")
-        visitor.page.wait_for_url(f"{web.base_url}/checks/7")
-        visitor.page.get_by_role("status").filter(has_text="APPROVED").wait_for()
-        visitor.page.screenshot(path=pictures / "web-app.png")
+        if clicked == "Reject":
+            page.get_by_text("Reject with a reason").click()
+        visitor.press(clicked)
+        page.wait_for_url(f"{web.base_url}/checks/7")
+        page.get_by_role("status").filter(has_text=told).wait_for()
+        page.screenshot(path=pictures / f"web-app-{told.lower()}.png")
+        if clicked == "Manual check":  # and the operator has the last word, on the same page
+            sandbox.decide(sandbox.tokens[0], "approved")
+            page.evaluate("fetch(location.pathname)")  # as if they came back: looks at once
+            page.get_by_role("status").filter(has_text="APPROVED").wait_for()
 
     assert visitor.clicks == 3
     assert visitor.complaints == []
 
 
-def test_an_embedded_widget_tells_its_parent_that_it_is_done(visitor: Visitor, host: Host) -> None:
+def test_an_embedded_widget_tells_its_parent_that_it_is_done(
+    visitor: Visitor, host: Host, pictures: Path
+) -> None:
     visitor.page.goto(f"{host.url}/embedded")
     frame = visitor.page.frame_locator("iframe")
+    frame.get_by_role("button", name="Agree and continue").wait_for()
+    visitor.page.screenshot(path=pictures / "embedded.png", full_page=True)
     visitor.press("Agree and continue", frame)
     visitor.press("Approve", frame)
 
@@ -318,7 +244,7 @@ def test_what_is_mandatory_holds_the_person_up_until_it_is_answered(
 
 
 def test_the_server_s_own_complaint_takes_the_focus(
-    visitor: Visitor, sandbox: Sandbox, server: SandboxServer
+    visitor: Visitor, sandbox: Sandbox, server: SandboxServer, pictures: Path
 ) -> None:
     sandbox.plant("t", parameters={"flags": SHORT, "steps": [STEP]})
     visitor.page.goto(widget(server, "t"))
@@ -326,6 +252,7 @@ def test_the_server_s_own_complaint_takes_the_focus(
     visitor.press("Approve")
 
     visitor.page.get_by_role("alert").wait_for()
+    visitor.page.screenshot(path=pictures / "widget-complaint.png", full_page=True)
     assert visitor.page.evaluate("document.activeElement.id") == "errors"
     assert violations(visitor.page) == []
 
@@ -375,12 +302,13 @@ def test_all_sessions_are_shown_live_and_nothing_takes_the_focus(
 
 
 def test_a_session_is_rejected_from_the_list_with_a_reason(
-    visitor: Visitor, sandbox: Sandbox, server: SandboxServer
+    visitor: Visitor, sandbox: Sandbox, server: SandboxServer, pictures: Path
 ) -> None:
     sandbox.plant("t")
     page = visitor.page
     page.goto(server.sessions_url)
     page.get_by_role("button", name="Reject: session t").click()
+    page.screenshot(path=pictures / "sessions-reject.png")
     accessible = violations(page)
     page.keyboard.press("Escape")
     escaped = sandbox.truth("t").status

@@ -97,6 +97,7 @@ class Rounds:
             if (outcome := outcome_without_document(errand.entry)) is not None:
                 return await self._deliver(errand, outcome)
             state = read_again(errand.entry, until=self.clock.now() + self.policy.grace)
+        was_open = _was_open(state)
         while True:
             place = await self._place(errand, urgent=state.fresh)
             if place.is_nudged:
@@ -114,7 +115,7 @@ class Rounds:
             )
             if not isinstance(then, Pending):
                 if errand.entry.delivery is None:
-                    self.tally.came_to(then, state, began)
+                    self.tally.came_to(then, state, began, was_open=was_open)
                     self.tally.deadlines_passed += isinstance(then, DeadlinePassed)
                 return await self._deliver(errand, then)
             state = then.state
@@ -200,3 +201,9 @@ class Rounds:
 def is_handled_here(token: str) -> bool:
     """Tell whether this is called from the handler that has been given this session."""
     return token in _handling.get()
+
+
+def _was_open(state: PollState) -> bool:
+    # What is known before the looks of a turn; that a review began open is taken for granted.
+    is_open = state.status is not None and not state.status.is_terminal
+    return is_open or state.reviewed is not None

@@ -72,7 +72,7 @@ class UnknownStatus(SessionEvent):
 @attrs.frozen(kw_only=True)
 class AnswerConflict(SessionEvent):
     """
-    A kept connection called a session settled, and a fresh one did not agree.
+    A kept connection called a session settled or under review, and a fresh one did not agree.
 
     The fresh answer counts. Now and then an operator changes a decision in between; if it
     happens often, something on the way mixes up answers.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from identomat_async import (
     IdentomatClient,
     Media,
     RateBudget,
+    ResultPoller,
     RetryPolicy,
     SessionStatus,
     Settled,
@@ -523,6 +525,56 @@ async def test_entering_a_closed_client_is_an_error() -> None:
 
     with pytest.raises(ClientClosedError, match="make another one"):
         await client.__aenter__()
+
+
+async def test_closing_a_client_tells_who_waits_at_once_though_the_service_wants_a_pause() -> None:
+    sandbox = Sandbox()
+    client, ended = client_of(sandbox), list[float]()
+
+    async def wait(function: Callable[[], Awaitable[object]]) -> None:
+        with pytest.raises(ClientClosedError):
+            await function()
+        ended.append(anyio.current_time())
+
+    async with anyio.create_task_group() as tasks:
+        token = await client.begin()
+        poller = ResultPoller(client)
+        for function in (
+            lambda: client.wait(token),
+            lambda: client.wait_all([token]),
+            lambda: poller.wait(token),
+        ):
+            tasks.start_soon(wait, function)
+        await anyio.sleep(5)
+        client.source.pause.heed(600)
+        await anyio.sleep(5)
+        await client.aclose()
+        closed = anyio.current_time()
+
+    assert len(ended) == 3
+    assert max(ended) - closed <= 0.1
+
+
+async def test_a_block_and_a_service_notice_that_the_client_was_closed() -> None:
+    client = client_of(Sandbox())
+    token = await client.begin()
+    client.source.pause.heed(600)
+
+    async with ResultPoller(client) as poller, anyio.create_task_group() as tasks:
+        tasks.start_soon(close_later, client)
+        await poller.watch(token)
+        with pytest.raises(ClientClosedError):
+            await anext(poller)
+        began = anyio.current_time()
+        with pytest.raises(ClientClosedError):
+            await poller.wait(token)
+
+    assert anyio.current_time() - began <= 0.1
+
+
+async def close_later(client: IdentomatClient) -> None:
+    await anyio.sleep(5)
+    await client.aclose()
 
 
 async def test_waiting_with_a_closed_client_says_that_it_is_closed() -> None:

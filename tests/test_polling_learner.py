@@ -173,6 +173,50 @@ def test_unknown_words_and_conflicts_are_told_without_the_word() -> None:
     )
 
 
+def test_a_review_that_only_a_kept_connection_has_seen_is_told() -> None:
+    desk = Desk(Until.DECIDED)
+    desk.learn(REVIEW, 1.0)
+    desk.learn(SessionResult(status=OPEN), 1.0)
+
+    assert desk.told[-1] == events.AnswerConflict(
+        token_hash="hash of t", kept="MANUAL_CHECK", fresh="IN_PROGRESS"
+    )
+
+
+def test_a_review_that_is_over_is_no_conflict() -> None:
+    desk = Desk(Until.DECIDED)
+    for answer in (REVIEW, SessionResult(status=REVIEW), APPROVED, SessionResult(status=APPROVED)):
+        desk.learn(answer, 1.0)
+
+    assert "AnswerConflict" not in desk.names
+
+
+@pytest.mark.parametrize(
+    ("answers", "durations"),
+    [
+        ((DOWN, DOWN, APPROVED, SessionResult(status=APPROVED)), []),
+        ((OPEN, SessionResult(status=APPROVED)), [1.0]),
+        ((OPEN, APPROVED, SessionResult(status=APPROVED)), [1.0]),
+        ((APPROVED, DOWN, SessionResult(status=APPROVED)), []),
+        ((APPROVED, SessionResult(status=OPEN), SessionResult(status=APPROVED)), [1.0]),
+    ],
+)
+def test_only_who_was_seen_open_is_learned_from(answers, durations: list[float]) -> None:
+    desk = Desk()
+    for answer in answers:
+        desk.learn(answer, 1.0)
+
+    assert list(desk.learner.tally.durations) == durations
+    assert not desk.learner.roster.never_open
+
+
+def test_a_look_that_reads_again_is_due_when_it_is_asked_for() -> None:
+    desk = Desk()
+    desk.learn(APPROVED, 7.0)
+
+    assert desk.entry.due == 7.1
+
+
 def test_an_answer_of_another_session_is_told() -> None:
     desk = Desk()
     desk.learn(ResponseDecodeError("x", reason="json", retryable=True), 1.0)

@@ -159,7 +159,13 @@ class Engine:
         with scope:
             try:
                 async with task_group() as self._tasks:
-                    await self._schedule()
+                    with anyio.CancelScope() as guard:
+                        self.source.guards.add(guard)
+                        try:
+                            await self._schedule()
+                        finally:
+                            self.source.guards.discard(guard)
+                    self.learner.lost(closed(), self.now())
             finally:
                 self.gates.step_out()
                 self._is_roused = False

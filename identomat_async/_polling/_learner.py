@@ -13,7 +13,7 @@ from identomat_async._polling._failures import FailureLog
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._hub import Hub, known
 from identomat_async._polling._outage import Outage
-from identomat_async._polling._outcomes import IN_PROGRESS, DeadlinePassed, Outcome
+from identomat_async._polling._outcomes import IN_PROGRESS, MANUAL_CHECK, DeadlinePassed, Outcome
 from identomat_async._polling._policy import Load, Pending, PollPolicy, Step
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
@@ -31,6 +31,7 @@ from identomat_async._polling._waiting import Waiter
 from identomat_async._polling._wishes import Wishes
 from identomat_async.errors import (
     AuthenticationError,
+    ClientClosedError,
     IdentomatError,
     RateLimitedError,
     ResponseDecodeError,
@@ -120,6 +121,9 @@ class Learner:
             self._tell_unsound(entry)
         if isinstance(answer, SessionStatus) and _ends_something(entry, then, answer, now):
             self.roster.know(entry, confirming(before, answer, now).state)
+            entry.due = now + elapsed
+            if before.status is None:
+                self.roster.never_open.add(before.token)
             return True
         if isinstance(answer, SessionStatus) and isinstance(then, Pending):
             # Nearly always: nothing ends, and nobody is told.
@@ -157,6 +161,8 @@ class Learner:
         self, entry: Entry, then: Step, answer: Answer, now: float, elapsed: float
     ) -> None:
         result = answer if isinstance(answer, SessionResult) else None
+        if result is not None and not result.status.is_terminal:
+            self.roster.never_open.discard(entry.state.token)
         entry.place = None
         ended = self._give(entry, then, result, now)
         if isinstance(then, Pending):
@@ -186,7 +192,7 @@ class Learner:
         outcome = deadline_passed(waiter.entry.state, now)
         self.roster.leave(waiter.entry, waiter)
         if not waiter.entry.is_wanted:
-            self.tally.came_to(outcome, waiter.entry.state, now)
+            self.tally.came_to(outcome, waiter.entry.state, now, was_open=False)
         waiter.give(attrs.evolve(outcome, waited=max(0.0, now - waiter.since)))
 
     def give_up(self, now: float) -> None:
@@ -213,6 +219,10 @@ class Learner:
         self.hub.tell(Paused(reason="asked", seconds=span))
         if is_news:
             _logger.warning("polling pauses: the service asked for %.0f s", span)
+
+    def lost(self, error: ClientClosedError, now: float) -> None:
+        """Note that there is nothing left to look through."""
+        self._judge_account(error, now)
 
     def _tell_resumed(self) -> None:
         self.hub.tell(Resumed())
@@ -253,7 +263,7 @@ class Learner:
                 self._deliver(outcome, begun=entry.state.begun, now=now)
         if last is not None and not entry.is_wanted:
             # Once for each session, however many waited for it.
-            self.tally.came_to(last, entry.state, now)
+            self.tally.came_to(last, entry.state, now, was_open=self.roster.was_open(entry))
         return last is not None
 
     def _deliver(self, outcome: Outcome, *, begun: float, now: float) -> None:
@@ -302,7 +312,7 @@ class Learner:
         )
         if not status.is_known:
             self.hub.tell(UnknownStatus(token_hash=name))
-        if before.fresh and before.status is not None and entry.is_settled_by(before.status):
+        if before.fresh and before.status is not None and _is_rumour(entry, before.status):
             self.hub.tell(AnswerConflict(token_hash=name, kept=before.status, fresh=known(status)))
 
     def _tell_unsound(self, entry: Entry) -> None:
@@ -337,6 +347,12 @@ def _ends_something(entry: Entry, then: Step, status: SessionStatus, now: float)
     if status is IN_PROGRESS and entry.waiter is None:
         return is_end  # nearly always, and then the widest interest is the only one
     return is_end or entry.is_settled_by(status) or entry.is_late_for_anybody(then.state, now)
+
+
+def _is_rumour(entry: Entry, status: SessionStatus) -> bool:
+    # What a kept connection says is read again if it ends something, or begins a review.
+    is_new_review = status is MANUAL_CHECK and entry.state.reviewed is None
+    return is_new_review or entry.is_settled_by(status)
 
 
 def _next_due(entry: Entry, then: Pending, now: float, elapsed: float) -> float:

@@ -18,14 +18,16 @@ class Roster:
     """
     Every session by its token, on an agenda, and counted in the demand.
 
-    *held* are those that are due and held back for a slow consumer; *in_review* is called
-    with the state of a session when that says since when an operator is deciding.
+    *held* are those that are due and held back for a slow consumer; *never_open* are the
+    tokens of those that were decided, or under review, when they were first seen; *in_review*
+    is called with the state of a session when that says since when an operator is deciding.
     """
 
     live: dict[str, Entry] = attrs.field(factory=dict)
     demand: Demand = attrs.field(factory=Demand)
     agenda: Agenda[Entry] = attrs.field(factory=Agenda)
     held: dict[str, Entry] = attrs.field(factory=dict)
+    never_open: set[str] = attrs.field(factory=set)
     in_review: Callable[[PollState], object] = lambda _: None
 
     def add(self, entry: Entry, due: float, *, first: bool = False) -> None:
@@ -81,12 +83,17 @@ class Roster:
         """Look at a session no more."""
         del self.live[entry.state.token]
         self.held.pop(entry.state.token, None)
+        self.never_open.discard(entry.state.token)
         self.demand.remove(entry.state.begun, in_review=entry.state.status is MANUAL_CHECK)
         self.agenda.remove(entry)
 
     def has(self, entry: Entry) -> bool:
         """Tell whether *entry* is still the one for its token."""
         return self.live.get(entry.state.token) is entry
+
+    def was_open(self, entry: Entry) -> bool:
+        """Tell whether a look has seen a session open."""
+        return entry.state.status is not None and entry.state.token not in self.never_open
 
     def leave(self, entry: Entry, waiter: Waiter) -> None:
         """Forget a waiter who gave up, if it still waits."""

@@ -23,7 +23,8 @@ class ResultSource(Protocol):
         budget: The ceiling that `look` itself obeys, None for none.
         pause: When the service has asked to be left alone.
         home: The event loop in which it is used.
-        guards: Scopes that are cancelled when the source closes; looks are made in them.
+        guards: Scopes that are cancelled when the source closes; looks are made in them, and
+            whoever is yet to look waits in one.
     """
 
     @property

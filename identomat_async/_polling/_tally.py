@@ -21,8 +21,6 @@ _SAMPLES = 1000
 _MINUTE = 60.0
 _RECENTLY = 10.0
 _DURATIONS = 10_000
-# A session that was settled at the first look was so for nobody knows how long.
-_SEEN_OPEN = 3
 
 
 @attrs.frozen(kw_only=True)
@@ -152,13 +150,22 @@ class Tally:
                 self._errors.popleft()
         self._errors[-1][1][type(error).__name__] += 1
 
-    def came_to(self, outcome: Outcome, state: PollState, now: float) -> None:
-        """Count what a session came to of which *state* was known before the last look."""
+    def came_to(self, outcome: Outcome, state: PollState, now: float, *, was_open: bool) -> None:
+        """
+        Count what a session came to.
+
+        Args:
+            outcome: What.
+            state: What was known before the last look.
+            now: When that was begun.
+            was_open: Whether a look has seen the session open. Where none has, nobody knows
+                for how long it has not been.
+        """
         # An operator's time is not the person's, who was done when the review began.
         is_reviewed = state.reviewed is not None
         age = max(0.0, (now if state.reviewed is None else state.reviewed) - state.begun)
         is_decision = isinstance(outcome, Settled) or is_reviewed
-        if is_decision and outcome.polls >= _SEEN_OPEN:
+        if is_decision and was_open:
             self._decided.append(age)
         elif isinstance(outcome, DeadlinePassed) and not is_reviewed:
             self._open.append(age)

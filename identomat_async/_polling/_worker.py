@@ -25,7 +25,7 @@ class Worker:
 
 def closed() -> ClientClosedError:
     """Return the error of a look at which the client was closed."""
-    return ClientClosedError("the client was closed during a look", operation="result", attempts=1)
+    return ClientClosedError("the client was closed", operation="result", attempts=1)
 
 
 def too_slow() -> RequestTimeoutError:

@@ -111,6 +111,7 @@ class Rounds:
             if (outcome := outcome_without_document(errand.entry)) is not None:
                 return await self._deliver(errand, outcome)
             state = read_again(errand.entry, until=self.clock.now() + self.policy.grace)
+        was_open = _was_open(state)
         while True:
             place = await self._place(errand, urgent=state.fresh)
             if place.is_nudged:
@@ -127,7 +128,7 @@ class Rounds:
                 state, answer, policy=self.policy, now=datetime.fromtimestamp(began, UTC)
             )
             if not isinstance(then, Pending):
-                return await self._ended(errand, state, then, began)
+                return await self._ended(errand, state, then, began, was_open=was_open)
             state = then.state
             errand = self._known(errand, state)
             if then.delay > 0:
@@ -203,10 +204,10 @@ class Rounds:
             _logger.error("polling pauses: %s", type(error).__name__)
 
     async def _ended(
-        self, errand: Errand, state: PollState, outcome: Outcome, began: float
+        self, errand: Errand, state: PollState, outcome: Outcome, began: float, *, was_open: bool
     ) -> Then | None:
         if errand.entry.delivery is None:
-            self.tally.came_to(outcome, state, began)
+            self.tally.came_to(outcome, state, began, was_open=was_open)
             self.tally.deadlines_passed += isinstance(outcome, DeadlinePassed)
         return await self._deliver(errand, outcome)
 
@@ -259,3 +260,9 @@ def handled_here(sessions: Server, token: str) -> dict[str, Then | None] | None:
         if (where, handled) == (sessions, token) and token in again:
             return again
     return None
+
+
+def _was_open(state: PollState) -> bool:
+    # What is known before the looks of a turn; that a review began open is taken for granted.
+    is_open = state.status is not None and not state.status.is_terminal
+    return is_open or state.reviewed is not None

@@ -356,9 +356,11 @@ async def test_who_watches_again_while_it_is_handed_over_is_heard(make, source, 
     for token in tokens:
         source.says(token, "approved")
     given: dict[str, list[str | None]] = {}
+    is_known = {token: anyio.Event() for token in tokens}
 
     async def handle(delivery: Delivery) -> None:
         given.setdefault(delivery.token, []).append(delivery.reference)
+        await is_known[delivery.token].wait()
         await anyio.sleep(0.1 + 0.01 * len(given))
 
     worker = make(rate=None, concurrency=60)
@@ -369,6 +371,7 @@ async def test_who_watches_again_while_it_is_handed_over_is_heard(make, source, 
             while token not in given:
                 await anyio.sleep(0.005)
             assert await poller.reconcile([token]) == 0
+            is_known[token].set()
             await poller.watch(token, reference="second")
 
         async with anyio.create_task_group() as tasks:

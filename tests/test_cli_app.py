@@ -8,10 +8,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from identomat_async._cli import _exits
+from identomat_async._cli._account import BaseUrl
 from identomat_async._cli._app import COMMANDS, app
+from identomat_async._cli._group import Command
+from identomat_async.errors import RequestTimeoutError
 from tests._cli_ground import MAIN
 from tests.test_cli_demo import run_main
 from tests.test_cli_sandbox import running
@@ -97,6 +101,21 @@ def test_nobody_listening_is_one_line() -> None:
     assert (done.exit_code, done.stdout) == (8, "")
     assert done.stderr == (
         "identomat: the connection failed (127.0.0.1:9); `identomat doctor` says more\n"
+    )
+
+
+def test_what_cannot_be_reached_is_named_by_host_and_port() -> None:
+    lost = typer.Typer()
+
+    @lost.command(cls=Command)
+    def read(*, base_url: BaseUrl = None) -> None:
+        raise RequestTimeoutError("no answer in time")
+
+    done = CliRunner().invoke(lost, ["--base-url", "https://user:key@id.example/api/"])
+
+    assert done.exit_code == 8
+    assert done.stderr == (
+        "identomat: no answer in time (id.example:443); `identomat doctor` says more\n"
     )
 
 

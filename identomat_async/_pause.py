@@ -16,11 +16,13 @@ _GLANCE = 1.0
 class Pause:
     """The service's word (``Retry-After``), kept by everything that shares a client."""
 
-    __slots__ = ("until",)
+    __slots__ = ("is_cut", "until")
 
     def __init__(self) -> None:
         # The time of the event loop at which it is over.
         self.until: float = -math.inf
+        # Whether the service has asked for more.
+        self.is_cut: bool = False
 
     def __repr__(self) -> str:
         return f"<Pause until {self.until}>"
@@ -28,8 +30,10 @@ class Pause:
     def heed(self, asked: float) -> None:
         """Send nothing for *asked* seconds (0 for nothing asked), an hour at most."""
         if asked > 0:
-            span = min(asked, LONGEST_PAUSE) * (1 + JITTER * random.random())  # noqa: S311
-            self.until = max(self.until, anyio.current_time() + span)
+            span = min(asked * (1 + JITTER * random.random()), LONGEST_PAUSE)  # noqa: S311
+            until = anyio.current_time() + span
+            if until >= self.until:
+                self.until, self.is_cut = until, asked > LONGEST_PAUSE
 
     def lift(self) -> None:
         """End it now."""

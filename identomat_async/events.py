@@ -217,10 +217,12 @@ class Paused(Event):
             nearly every look failed; then there is a look every 1 to 5 s whether it still
             does.
         seconds: For how long, an hour at most; None if nobody knows.
+        is_cut: Whether the service asked for longer than that hour.
     """
 
     reason: PauseReason
     seconds: float | None
+    is_cut: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -299,6 +299,23 @@ async def test_stats_tell_of_a_pause_and_resume_lifts_it(source, collect):
     assert settled.buffered == 50
 
 
+@pytest.mark.parametrize(("asked", "is_cut"), [(3500, False), (99_999_999, True)])
+async def test_a_pause_of_which_more_than_an_hour_is_cut_is_told_as_such(
+    source, collect, caplog, asked, is_cut
+):
+    seen = collect()
+    source.says("t", OPEN)
+    async with ResultPoller(source, observers=[seen]) as poller:
+        source.pause.heed(asked)
+        await poller.watch("t")
+        await anyio.sleep(5)
+
+    (event,) = seen.of(Paused)
+    assert 3490 <= event.seconds <= 3600
+    assert event.is_cut is is_cut
+    assert ("more than is believed" in caplog.text) is is_cut
+
+
 async def test_resume_lifts_what_the_service_asked_for(source, collect):
     seen = collect()
     source.decides("t", "approved", after=0)

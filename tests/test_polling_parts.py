@@ -169,7 +169,7 @@ def test_a_tally_counts() -> None:
     assert tally.errors(400.0) == {"AuthenticationError": 1}
 
 
-def test_an_outbox_is_a_queue_and_tells_when_it_has_room() -> None:
+async def test_an_outbox_is_a_queue_and_tells_when_it_has_room() -> None:
     calls: list[int] = []
     outbox = Outbox(2, has_room=lambda: calls.append(1))
     assert outbox.take() is outbox.take_any() is outbox.get("a") is None
@@ -185,21 +185,28 @@ def test_an_outbox_is_a_queue_and_tells_when_it_has_room() -> None:
     assert outbox.take_any() == DeadlinePassed(token="b")
     assert calls == [1]
 
-    outbox.unacked["1"] = first
+    outbox.hand_over(first)
     assert outbox.take_any() == first.outcome
     assert not outbox.unacked
 
 
-def test_discarding_makes_room_too() -> None:
+async def test_discarding_makes_room_too() -> None:
     calls: list[int] = []
     outbox = Outbox(1, has_room=lambda: calls.append(1))
     outbox.add(DeadlinePassed(token="a"))
-    outbox.unacked["1"] = Delivery(id="1", outcome=DeadlinePassed(token="b"))
+    for _ in range(2):
+        outbox.hand_over(Delivery(id="1", outcome=DeadlinePassed(token="b")))
+    outbox.hand_over(Delivery(id="2", outcome=DeadlinePassed(token="b")))
+    outbox.accepted("2")
+    outbox.accepted("2")
+    outbox.put_down("1")
+    assert ["b" in outbox, "c" in outbox] == [True, False]
 
     assert [outbox.discard("b"), outbox.discard("c"), calls] == [True, False, []]
     assert outbox.discard("a")
     assert calls == [1]
     assert not outbox.unacked
+    assert "b" not in outbox
 
 
 def test_who_listens_is_told_of_the_next_change() -> None:

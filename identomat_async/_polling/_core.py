@@ -373,7 +373,7 @@ class Core:
         self.engine.resume()
 
     def _has_room(self) -> None:
-        self.engine.unblock()
+        self.engine.look_around()
 
     def _deliver(self, outcome: Outcome) -> None:
         self.desk.watching -= 1

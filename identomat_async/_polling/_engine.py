@@ -73,7 +73,7 @@ class Engine:
             budget=self.budget,
             outage=self.learner.outage,
             halt=self.learner.halt,
-            wake=self.unblock,
+            wake=self.look_around,
         )
         self.planner = Planner(roster=self.roster, learner=self.learner, gates=self.gates)
         self._patience = Patience(self.learner.policy.grace)
@@ -106,8 +106,8 @@ class Engine:
         """Tell whether somebody is due for whom there is no place."""
         return self.gates.is_full and self.roster.agenda.next_due() <= now
 
-    def unblock(self) -> None:
-        """Go on with the sessions that were held back for a slow consumer."""
+    def look_around(self) -> None:
+        """Have the scheduler see what may go on: the consumer has room, or a place is free."""
         self._changed.set()
 
     def wake(self) -> None:
@@ -374,7 +374,7 @@ class Engine:
     def _mind_pauses(self, now: float) -> None:
         remaining = self.source.pause.remaining()
         if remaining and not self._is_paused_for:
-            self.learner.paused(remaining, now)
+            self.learner.paused(remaining, now, is_cut=self.source.pause.is_cut)
         elif self._is_paused_for and not remaining:
             self.learner.outage.go_on(now)
         self._is_paused_for = remaining > 0

@@ -6,8 +6,9 @@ from typing import Literal
 
 import attrs
 
-from identomat_async._budget import TIMER_SLACK, RateBudget
+from identomat_async._budget import RateBudget, places_of
 from identomat_async._clock import Clock
+from identomat_async._places import TIMER_SLACK, Places
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._outage import Outage
 from identomat_async._polling._source import ResultSource
@@ -34,12 +35,12 @@ class Gates:
     outage: Outage
     halt: Halt
     wake: Callable[[], None] = attrs.field(default=lambda: None)
-    budgets: tuple[RateBudget, ...] = attrs.field(init=False)
+    budgets: tuple[Places, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # The ceilings that a look obeys.
         both = (self.budget, self.source.budget)
-        budgets = {id(each): each for each in both if each is not None}.values()
+        budgets = {places_of(each): None for each in both if each is not None}
         # In one order for all who wait for two at a time, or they could wait for one another.
         # The stricter first: its place is kept while the other comes, which is soon, and
         # nobody else is kept from that one's places for as long as the stricter takes.
@@ -115,7 +116,7 @@ class Gates:
 
     async def claim(self) -> None:
         """Wait for a place in each budget, before all polls."""
-        claimed: list[RateBudget] = []
+        claimed: list[Places] = []
         try:
             for budget in self.budgets:
                 await budget.acquire(urgent=True)
@@ -166,10 +167,10 @@ class Gates:
         return max(budget.opens_at + clock.offset, now) + _BATCH
 
 
-def _strictest(budgets: Sequence[RateBudget], *, but: RateBudget | None = None) -> float:
+def _strictest(budgets: Sequence[Places], *, but: Places | None = None) -> float:
     rates = [budget.per_second for budget in budgets if budget is not but]
     return min((rate for rate in rates if rate is not None), default=math.inf)
 
 
-def _strictness(budget: RateBudget) -> tuple[float, int]:
+def _strictness(budget: Places) -> tuple[float, int]:
     return _strictest([budget]), budget.number

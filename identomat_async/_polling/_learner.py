@@ -213,12 +213,17 @@ class Learner:
                 self._deliver(outcome, begun=entry.state.begun, now=now)
                 self.roster.settle(entry)
 
-    def paused(self, span: float, now: float) -> None:
-        """Note that the service has asked not to be looked at for so many seconds from *now*."""
+    def paused(self, span: float, now: float, *, is_cut: bool) -> None:
+        """
+        Note that the service has asked not to be looked at for so many seconds from *now*.
+
+        Or for more, if that *is_cut*.
+        """
         is_news = self.outage.keep_in_mind(self._usual(), now)
-        self.hub.tell(Paused(reason="asked", seconds=span))
+        self.hub.tell(Paused(reason="asked", seconds=span, is_cut=is_cut))
         if is_news:
-            _logger.warning("polling pauses: the service asked for %.0f s", span)
+            more = ", or more than is believed" if is_cut else ""
+            _logger.warning("polling pauses: the service asked for %.0f s%s", span, more)
 
     def lost(self, error: ClientClosedError, now: float) -> None:
         """Note that there is nothing left to look through."""

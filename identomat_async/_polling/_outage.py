@@ -8,7 +8,7 @@ from typing import Literal
 
 import attrs
 
-from identomat_async._budget import TIMER_SLACK
+from identomat_async._places import TIMER_SLACK
 
 # Down: so many looks have ended within so many seconds, and this share of them failed.
 # With a lower share a breaker makes a partial outage worse.

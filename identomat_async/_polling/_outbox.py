@@ -1,6 +1,7 @@
 """Outcomes that nobody has taken yet, and those that were taken and not accepted."""
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, KeysView
 
 import anyio
@@ -26,6 +27,8 @@ class Outbox:
     def __init__(self, size: int, *, has_room: Callable[[], object]) -> None:
         self.is_full: bool = False
         self.unacked: dict[str, Delivery] = {}
+        # How many of the unacked there are of each session.
+        self._handed_over: Counter[str] = Counter()
         self._in_hand: set[str] = set()
         self._since: dict[str, float] = {}
         self._has_room = has_room
@@ -38,9 +41,7 @@ class Outbox:
         return len(self._waiting)
 
     def __contains__(self, token: object) -> bool:
-        return token in self._waiting or any(
-            delivery.token == token for delivery in self.unacked.values()
-        )
+        return token in self._waiting or token in self._handed_over
 
     @property
     def tokens(self) -> KeysView[str]:
@@ -98,6 +99,8 @@ class Outbox:
     def hand_over(self, delivery: Delivery) -> None:
         """Keep a delivery, as the next attempt at it, while the handler has it in hand."""
         again = attrs.evolve(delivery, attempt=delivery.attempt + 1, redelivered=True)
+        if delivery.id not in self.unacked:
+            self._handed_over[delivery.token] += 1
         self.unacked[delivery.id] = again
         self._in_hand.add(delivery.id)
         self._since.setdefault(delivery.id, anyio.current_time())
@@ -125,7 +128,9 @@ class Outbox:
 
     def discard(self, token: str) -> bool:
         """Forget what there is of a session; True if there was anything."""
-        names = [name for name, held in self.unacked.items() if held.token == token]
+        names = list[str]()
+        if token in self._handed_over:
+            names = [name for name, held in self.unacked.items() if held.token == token]
         for name in names:
             self._drop(name)
         is_waiting = self._waiting.pop(token, None) is not None
@@ -134,7 +139,7 @@ class Outbox:
 
     def clear(self) -> None:
         """Forget everything, which is written down elsewhere."""
-        for kept in (self._waiting, self.unacked, self._since, self._in_hand):
+        for kept in (self._waiting, self.unacked, self._handed_over, self._since, self._in_hand):
             kept.clear()
         self._weigh()
 
@@ -150,7 +155,11 @@ class Outbox:
             self._event.set()
 
     def _drop(self, name: str) -> None:
-        self.unacked.pop(name, None)
+        delivery = self.unacked.pop(name, None)
+        if delivery is not None:
+            self._handed_over[delivery.token] -= 1
+            if not self._handed_over[delivery.token]:
+                del self._handed_over[delivery.token]
         self._since.pop(name, None)
         self._in_hand.discard(name)
 

@@ -249,6 +249,7 @@ async def test_watching_again_in_the_handler_is_a_watch_of_its_own(make, source,
 
 async def test_a_handler_watches_again_with_a_poller_of_its_own(make, source, run_beside):
     source.says("one", *["manual_check"] * 3, "approved")
+    source.says("another", "in_progress")
     given: list[Delivery] = []
 
     async with make() as own:
@@ -256,6 +257,7 @@ async def test_a_handler_watches_again_with_a_poller_of_its_own(make, source, ru
         async def handle(delivery: Delivery) -> None:
             given.append(delivery)
             if not delivery.outcome.final:
+                await own.watch("another")
                 await own.watch("one", until=Until.DECIDED, reference="second")
 
         async with run_beside(make(), handle):

@@ -358,10 +358,12 @@ async def test_who_watches_again_while_it_is_handed_over_is_heard(make, source, 
     for token in tokens:
         source.says(token, "approved")
     given: dict[str, list[str | None]] = {}
+    asked = {token: anyio.Event() for token in tokens}
 
     async def handle(delivery: Delivery) -> None:
         given.setdefault(delivery.token, []).append(delivery.reference)
-        await anyio.sleep(0.1 + 0.01 * len(given))
+        await asked[delivery.token].wait()
+        await anyio.sleep(0.01 * len(given))
 
     worker = make(rate=None, concurrency=60)
     async with run_beside(worker, handle), make() as elsewhere:
@@ -371,6 +373,7 @@ async def test_who_watches_again_while_it_is_handed_over_is_heard(make, source, 
             while token not in given:
                 await anyio.sleep(0.005)
             assert await poller.reconcile([token]) == 0
+            asked[token].set()
             await poller.watch(token, reference="second")
 
         async with anyio.create_task_group() as tasks:

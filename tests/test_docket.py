@@ -249,6 +249,7 @@ async def test_watching_again_in_the_handler_is_a_watch_of_its_own(make, source,
 
 async def test_a_handler_watches_again_with_a_poller_of_its_own(make, source, run_beside):
     source.says("one", *["manual_check"] * 3, "approved")
+    source.says("another", "in_progress")
     given: list[Delivery] = []
 
     async with make() as own:
@@ -256,6 +257,7 @@ async def test_a_handler_watches_again_with_a_poller_of_its_own(make, source, ru
         async def handle(delivery: Delivery) -> None:
             given.append(delivery)
             if not delivery.outcome.final:
+                await own.watch("another")
                 await own.watch("one", until=Until.DECIDED, reference="second")
 
         async with run_beside(make(), handle):
@@ -356,12 +358,12 @@ async def test_who_watches_again_while_it_is_handed_over_is_heard(make, source, 
     for token in tokens:
         source.says(token, "approved")
     given: dict[str, list[str | None]] = {}
-    is_known = {token: anyio.Event() for token in tokens}
+    asked = {token: anyio.Event() for token in tokens}
 
     async def handle(delivery: Delivery) -> None:
         given.setdefault(delivery.token, []).append(delivery.reference)
-        await is_known[delivery.token].wait()
-        await anyio.sleep(0.1 + 0.01 * len(given))
+        await asked[delivery.token].wait()
+        await anyio.sleep(0.01 * len(given))
 
     worker = make(rate=None, concurrency=60)
     async with run_beside(worker, handle), make() as elsewhere:
@@ -371,7 +373,7 @@ async def test_who_watches_again_while_it_is_handed_over_is_heard(make, source, 
             while token not in given:
                 await anyio.sleep(0.005)
             assert await poller.reconcile([token]) == 0
-            is_known[token].set()
+            asked[token].set()
             await poller.watch(token, reference="second")
 
         async with anyio.create_task_group() as tasks:

@@ -165,13 +165,13 @@ def most_in_a_second(times: Iterable[float]) -> int:
 
 
 def test_redeploys_and_crashes_lose_no_session_and_resume_within_the_lease(stage):
-    tokens = decided_in(8 + n * 0.3 for n in range(90))
+    tokens = decided_in(8 + n * 0.5 for n in range(90))
     assert stage.watch(tokens) == 90
 
     for word in (signal.SIGINT, signal.SIGKILL, signal.SIGINT, signal.SIGKILL):
         with stage.worker(latency=0.3) as process:
             time.sleep(3)
-            stage.until(lambda pid=process.pid: len(stage.in_hand(pid)) >= 5)
+            stage.until(lambda pid=process.pid: stage.in_hand(pid))
             process.send_signal(word)
             process.wait(timeout=10)
         killed_at, held = time.time(), stage.held(process.pid)
@@ -201,7 +201,7 @@ def test_redeploys_and_crashes_lose_no_session_and_resume_within_the_lease(stage
 def test_a_worker_that_dies_with_sessions_in_hand_is_stood_in_for(stage):
     tokens = decided_in([3600.0] * 1000)
     # Two of them can carry what three do, with room to spare.
-    interval, options = 10.0, {"interval": 10.0, "latency": 1.5, "concurrency": 100}
+    interval, options = 12.0, {"interval": 12.0, "latency": 1.5, "concurrency": 100}
 
     with ExitStack() as workers:
         processes = [workers.enter_context(stage.worker(**options)) for _ in range(3)]
@@ -216,7 +216,7 @@ def test_a_worker_that_dies_with_sessions_in_hand_is_stood_in_for(stage):
         victim.wait()
         killed_at, begun = time.time(), stage.in_hand(victim.pid)
         held = stage.held(victim.pid)
-        time.sleep(30)
+        time.sleep(35)
     looks = stage.looks()
 
     assert len(begun) >= 30

@@ -51,7 +51,7 @@ class IdentomatClient(Methods):
     Args:
         company_key: The company's key, from the vendor's dashboard.
         secret_key: The HMAC key that belongs to it, if requests are to be signed.
-        base_url: Where the API is; ``http://`` goes for this machine only.
+        base_url: Where the API is; ``http://`` is accepted for this machine only.
         widget_origin: Where the widget is; the origin of *base_url* unless given.
         timeout: Seconds that one HTTP attempt may take, from connecting (5 s of it at most) and
             writing (10 s) to the last byte. Of an image or video it bounds each read, for
@@ -202,7 +202,7 @@ class IdentomatClient(Methods):
         Raises:
             WaitTimeoutError: The deadline passed; ``last`` is the status last seen.
             SessionNotFoundError: The service says so again and again.
-            SessionInvalidError: The same.
+            SessionInvalidError: The service says, again and again, that it is invalid.
             AuthenticationError: The service refuses the company key.
             ClientClosedError: The client is closed.
             IdentomatError: See the class that is raised.

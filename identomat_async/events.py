@@ -195,7 +195,7 @@ class Starved(Event):
 @attrs.frozen(kw_only=True)
 class Halted(Event):
     """
-    The service refuses the account; nothing is polled until it does not.
+    The service refuses the account; nothing is polled until it is accepted again.
 
     Attributes:
         error: The name of the class of the error.
@@ -214,8 +214,8 @@ class Paused(Event):
 
     Attributes:
         reason: ``"asked"`` if the service asked for it (``Retry-After``), ``"outage"`` if
-            nearly every look failed; then there is a look every 1 to 5 s whether it still
-            does.
+            nearly every look failed; then one look every 1 to 5 s finds out whether it is
+            over.
         seconds: For how long, an hour at most; None if nobody knows.
         is_cut: Whether the service asked for longer than that hour.
     """

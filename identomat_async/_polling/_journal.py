@@ -197,5 +197,5 @@ class Journal(Protocol):
         ...
 
     async def notes(self) -> Sequence[Note]:
-        """Take the notes that others have left, the first first."""
+        """Take the notes that others have left, oldest first."""
         ...

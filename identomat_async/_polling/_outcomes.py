@@ -169,7 +169,7 @@ class Delivery:
     An outcome on its way to the application's handler.
 
     Attributes:
-        id: The same for every delivery of the same outcome: a key against doubles.
+        id: The same for every delivery of the same outcome: an idempotency key.
         outcome: What the watch came to.
         redelivered: Whether the handler may have seen it before.
         attempt: 1 for the first delivery.

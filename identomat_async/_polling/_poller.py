@@ -273,7 +273,7 @@ class ResultPoller(Gauges):
         Raises:
             WaitTimeoutError: The deadline passed; ``last`` is the status last seen.
             SessionNotFoundError: The service says so again and again.
-            SessionInvalidError: The same.
+            SessionInvalidError: The service says, again and again, that it is invalid.
             AuthenticationError: The service refuses the company key.
             ClientClosedError: The poller is closed.
         """

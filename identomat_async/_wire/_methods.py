@@ -87,7 +87,7 @@ class Methods:
         """
         Begin a session and return its token (method ``begin/``).
 
-        The service has no key against doubles: a call that ends unclear is never
+        The service has no idempotency key: a call that ends unclear is never
         repeated, and its error says ``maybe_applied=True``.
 
         Args:

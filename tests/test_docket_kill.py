@@ -201,7 +201,7 @@ def test_redeploys_and_crashes_lose_no_session_and_resume_within_the_lease(stage
 def test_a_worker_that_dies_with_sessions_in_hand_is_stood_in_for(stage):
     tokens = decided_in([3600.0] * 1000)
     # Two of them can carry what three do, with room to spare.
-    interval, options = 15.0, {"interval": 15.0, "latency": 1.7, "concurrency": 100}
+    interval, options = 12.0, {"interval": 12.0, "latency": 1.5, "concurrency": 100}
 
     with ExitStack() as workers:
         processes = [workers.enter_context(stage.worker(**options)) for _ in range(3)]
@@ -216,7 +216,7 @@ def test_a_worker_that_dies_with_sessions_in_hand_is_stood_in_for(stage):
         victim.wait()
         killed_at, begun = time.time(), stage.in_hand(victim.pid)
         held = stage.held(victim.pid)
-        time.sleep(45)
+        time.sleep(36)
     looks = stage.looks()
 
     assert len(begun) >= 30

@@ -79,6 +79,13 @@ def wheel(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def mutation(session: nox.Session) -> None:
+    """Change the code that everything hangs on, and count the changes that no test finds."""
+    session.install("-e", ".[test]", "mutmut==3.8.1")
+    session.run("python", "-m", "tests.mutation")
+
+
+@nox.session(python=OLDEST)
 def audit(session: nox.Session) -> None:
     """Look for known holes in what is installed with every extra, and in the workflows."""
     session.install("-e", ".[cli,docket,httpx2,otel,sandbox]", "pip-audit", "zizmor")

@@ -72,12 +72,9 @@ class Places:
             self._wishes = wishes
         left, wanted = self.per_second, sum(each for each, _ in wishes.values())
         for one, (each, limit) in sorted(wishes.items(), key=_sated_at):
-            if limit * wanted >= left * each:
-                break
-            if one is planner:
-                return most
-            left, wanted = left - limit, wanted - each
-        return left * wish / wanted
+            if one is not planner and limit * wanted < left * each:
+                left, wanted = left - limit, wanted - each
+        return min(most, left * wish / wanted)
 
     @property
     def opens_at(self) -> float:

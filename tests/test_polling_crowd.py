@@ -349,6 +349,17 @@ async def test_a_poller_that_is_slow_by_its_own_ceiling_slows_no_other(source, i
     assert made[1] >= 0.9 * 50 * 40
 
 
+async def test_a_place_is_given_back_if_that_of_the_other_ceiling_does_not_come(source):
+    own, source.budget = RateBudget(20), RateBudget(50, max_in_flight=1)
+    await source.budget.acquire()
+    gates = ResultPoller(source, rate=own)._core.engine.gates
+    with anyio.move_on_after(1) as scope:
+        await gates.claim()
+
+    assert scope.cancelled_caught
+    assert (own.in_flight, source.budget.in_flight) == (0, 1)
+
+
 async def test_who_has_left_a_budget_keeps_no_place_in_it(source):
     crowd = are_open(source, 100, of="crowd")
     source.latency = 1.0

@@ -24,7 +24,7 @@ AREAS = {
         "_polling/_person",
         "_polling/_schedule",
     ],
-    "budget": ["_budget", "_polling/_demand"],
+    "budget": ["_budget", "_places", "_polling/_demand"],
     "journal": ["_polling/_journal_sql", "_polling/_journal_tables"],
 }
 # What happens while it is imported is mutated only where each mutant is imported anew.

@@ -48,8 +48,10 @@ TESTS = [
 ]
 # They look into code and frames, and mutmut's own stand between.
 UNFIT = [
-    "tests/test_signature_forgeries.py::"
-    "test_the_digests_are_compared_without_telling_how_much_of_them_fits",
+    (
+        "tests/test_signature_forgeries.py::"
+        "test_the_digests_are_compared_without_telling_how_much_of_them_fits"
+    ),
     "tests/test_model_json.py::test_no_text_of_the_body_is_in_the_error_or_its_traceback",
 ]
 ROOT = Path("build", "mutation")

@@ -48,10 +48,12 @@ def verdict_of(outcome: Outcome) -> tuple[str | None, bool]:
 def keep(delivery: Delivery) -> None:
     """Write a verdict down. The same delivery may come again; then nothing changes."""
     verdict, is_final = verdict_of(delivery.outcome)
-    closed_by = delivery.id if is_final else None
+    new = {"verdict": verdict} if verdict else {}
     checks: Any = apps.get_model("shop", "Check").objects
     close_old_connections()  # as at the end of a request: the database may have been away
-    checks.filter(token=delivery.token, delivery=None).update(delivery=closed_by, verdict=verdict)
+    checks.filter(token=delivery.token, delivery=None).update(
+        delivery=delivery.id if is_final else None, **new
+    )
 
 
 class Command(BaseCommand):

@@ -69,13 +69,18 @@ def verdict_of(outcome: Outcome) -> tuple[str | None, bool]:
 def keep(delivery: Delivery) -> None:
     """Write a verdict down. The same delivery may come again; then nothing changes."""
     verdict, is_final = verdict_of(delivery.outcome)
-    statement = "UPDATE checks SET verdict = ?, delivery = ? WHERE token = ? AND delivery IS NULL"
+    statement = (
+        "UPDATE checks SET verdict = coalesce(?, verdict), delivery = ?"
+        " WHERE token = ? AND delivery IS NULL"
+    )
     ask(statement, verdict, delivery.id if is_final else None, delivery.token)
 
 
 def latest(customer: str) -> tuple[str, ...]:
     """Return the token of a customer's latest session, its verdict, and what closed it."""
-    rows = ask("SELECT token, verdict, delivery FROM checks WHERE customer = ?", customer)
+    rows = ask(
+        "SELECT token, verdict, delivery FROM checks WHERE customer = ? ORDER BY id", customer
+    )
     if rows:
         return rows[-1]
     raise HTTPException(404, "no check was begun")
@@ -116,13 +121,16 @@ async def start() -> str:
 async def begin(customer: str, request: Request) -> RedirectResponse:
     """Send the person to the check that is under way, or to a new one."""
     client, poller = app.state.client, app.state.poller
-    rows = ask("SELECT token FROM checks WHERE customer = ?", customer)
-    token = next((token for (token,) in rows if token in poller), None)
+    rows = ask(
+        "SELECT token, verdict FROM checks WHERE customer = ? AND delivery IS NULL", customer
+    )
+    token = next((one for one, said in rows if one in poller or said == "MANUAL_CHECK"), None)
     if token is None:
         back = str(request.url_for("come_back", customer=customer))
         token = await client.begin(Flags(return_url=back))
         begun = datetime.now(UTC).isoformat()
         ask("INSERT INTO checks VALUES (NULL, ?, ?, ?, NULL, NULL)", customer, token, begun)
+    if token not in poller:
         await poller.watch(token, reference=customer)
     return RedirectResponse(client.widget_url(token), status_code=303)
 

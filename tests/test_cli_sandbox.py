@@ -102,6 +102,14 @@ def test_a_client_made_from_what_it_prints_works(
     assert "canary" not in "".join(printed)
 
 
+def test_a_secret_that_was_lost_on_the_way_makes_no_sandbox_without_one() -> None:
+    environment = {"IDENTOMAT_SECRET_KEY": ""}
+    done = CliRunner().invoke(app, ["sandbox", "--port", "0"], env=environment)
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("identomat: IDENTOMAT_SECRET_KEY is set but empty: ")
+
+
 def test_the_secret_may_be_in_the_environment() -> None:
     with running(IDENTOMAT_SECRET_KEY="canary-of-a-secret") as sandbox:
         refused = sandbox.ask("begin")

@@ -240,6 +240,7 @@ def test_a_document_that_names_another_session_is_refused(name: str, token: str)
 
 def test_a_name_that_is_of_another_shape_than_a_token_is_something_else() -> None:
     check_session({"sessionId": "7f3c2d1e-not-a-token", "sessionToken": 5}, "t", RESULT)
+    check_session({"session_token": "", "sessionToken": ""}, "t", RESULT)
 
 
 @pytest.mark.parametrize("name", ["session_token", "sessionToken", "sessionId"])
@@ -336,8 +337,13 @@ TOKEN = "m2x7c1q9w0e8r5t3y6u4i1o7p2a5s8d0f3g6h9j4"
         f'{{"sessionToken": "{TOKEN}", "x": 1}}',
         f'{{"token": "{TOKEN}"}}',
         f'{{"token": "{TOKEN}", "error": null, "success": true, "status": "created"}}',
+        f'{{"token": "{TOKEN}", "error": "none", "error_code": "0", "lang": "no"}}',
+        f'{{"token": "{TOKEN}", "status": "not_started", "message": "created, no errors"}}',
+        f'{{"token": "{TOKEN}", "errorMessage": "Success", "url": "https://x.example/?now=no"}}',
+        f" {TOKEN}\n",
         '"token"',
         '"not-5"',
+        '{"token": "not-5", "country": "NO", "status": "created"}',
     ],
 )
 def test_a_token_is_found_in_each_known_form(body: str) -> None:
@@ -359,7 +365,10 @@ def test_a_token_is_found_in_each_known_form(body: str) -> None:
         "{",
         '"a\\u000a"',
         "ok",
-        TOKEN,
+        '"ok"',
+        '"null"',
+        '"bad-gateway"',
+        TOKEN.upper(),
         "upstream-timeout-504-gateway",
         '"error"',
         '"not_allowed"',
@@ -369,6 +378,8 @@ def test_a_token_is_found_in_each_known_form(body: str) -> None:
         '{"token": "x", "errors": ["y"]}',
         '{"token": "x", "errorCode": 7}',
         '{"token": "x", "success": false}',
+        f'{{"token": "{TOKEN}", "success": false}}',
+        f'{{"token": "{TOKEN}", "error": "no such flag"}}',
         '{"argumentError": "x", "token": "m2x7c1q9w0e8r5t3"}',
         '{"error": "bad", "token": "m2x7c1q9w0e8r5t3"}',
     ],

@@ -1,6 +1,5 @@
 """The command `identomat sandbox`."""
 
-import os
 import shlex
 import sys
 import threading
@@ -13,6 +12,7 @@ import typer
 
 from identomat_async._cli._account import SECRET, text_of
 from identomat_async._cli._terminal import console_for
+from identomat_async._wire._setup import secret_of_environment
 from identomat_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _secret(file: Path | None) -> tuple[str | None, str | None]:
     """Return the secret, and how a shell comes by it; it is printed nowhere."""
     if file is not None:
         return text_of(file), f'"$(cat {shlex.quote(str(file))})"'
-    secret = os.environ.get(SECRET) or None
+    secret = secret_of_environment()
     return secret, None if secret is None else f'"${SECRET}"'
 
 

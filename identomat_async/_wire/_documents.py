@@ -76,5 +76,6 @@ def check_session(document: Mapping[str, object], token: str, operation: Operati
 
 def _is_other(named: object, token: str, name: str) -> bool:
     # An id may be one of the service's own; what is as long as a token is taken for one.
-    is_one = isinstance(named, str) and (name != "sessionId" or len(named) == len(token))
-    return is_one and named != token
+    if not isinstance(named, str) or not named:
+        return False
+    return named != token and (name != "sessionId" or len(named) == len(token))

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from docket import Worker
 from redis.asyncio import Redis
@@ -32,7 +33,7 @@ from identomat_async import (
 from identomat_async._polling._state import PollState
 from identomat_async.contrib.docket import DocketResultPoller
 from identomat_async.contrib.docket._errand import Errand, key_of
-from identomat_async.contrib.docket._link import TASK, Link
+from identomat_async.contrib.docket._link import _DISCARD, TASK, Link
 from identomat_async.contrib.docket._rate import SharedRate, gaps
 from identomat_async.contrib.docket._rounds import lead_of
 from identomat_async.contrib.docket._server import lacks
@@ -71,6 +72,10 @@ def make(server: Server, name: str, source: FakeSource) -> MakePoller:
         return DocketResultPoller(source, server.url, **(said | {"handler_timeout": 2.0} | options))
 
     return poller
+
+
+def errand_of(token: str) -> Errand:
+    return Errand.begin(PollState(token=token, begun=time.time(), watched=time.time()))
 
 
 class Handler:
@@ -271,7 +276,7 @@ async def test_a_handler_watches_again_with_a_poller_of_its_own(make, source, ru
 
 @pytest.fixture
 def watched_in_between(monkeypatch):
-    """Have a session watched just before the record of its last run is told to expire."""
+    """Have a session watched just before the engine tells the record of its last run to expire."""
 
     class Between:
         def __init__(self) -> None:
@@ -314,32 +319,95 @@ async def test_who_is_watched_again_at_the_very_end_is_not_forgotten(
         assert server.ask("TTL", f"{name}:runs:{key_of('one')}") == -1
 
 
+@pytest.fixture
+def just_after(monkeypatch):
+    """Have something happen when the server has discarded a session, and nobody knows yet."""
+
+    class After:
+        act: Callable[[], Any] | None = None
+
+    after, evaluate = After(), Redis.eval
+
+    async def evaluate_and_act(self: Any, script: str, *arguments: Any) -> Any:
+        answer = await evaluate(self, script, *arguments)
+        if script is _DISCARD and after.act is not None:
+            act, after.act = after.act, None
+            await act()
+        return answer
+
+    monkeypatch.setattr(Redis, "eval", evaluate_and_act)
+    return after
+
+
 async def test_who_is_watched_again_while_it_is_discarded_is_not_forgotten(
-    make, server, name, watched_in_between
+    make, server, name, just_after
 ):
     async with make() as poller, make() as elsewhere:
         await poller.watch("one")
+        just_after.act = lambda: elsewhere.watch("one")
+        assert await poller.discard("one")
+
+    assert server.ask("ZSCORE", f"{name}:queue", key_of("one")) is not None
+    assert server.ask("TTL", f"{name}:runs:{key_of('one')}") == -1
+
+
+async def test_a_look_at_who_is_discarded_is_called_off_and_not_the_next_watch(
+    make, source, run_beside, just_after
+):
+    source.says("one", "approved")
+    source.latency = 2.0
+    handler = Handler()
+
+    async with run_beside(make(), handler), make() as poller, make() as elsewhere:
+        await poller.watch("one", reference="first")
+        with anyio.fail_after(20):
+            while not source.in_flight:
+                await anyio.sleep(0.01)
 
         async def again() -> None:
-            await elsewhere.watch("one")
+            source.latency = 0.0
+            await elsewhere.watch("one", reference="second")
 
-        watched_in_between.watch = again
+        just_after.act = again
         assert await poller.discard("one")
-        assert server.ask("TTL", f"{name}:runs:{key_of('one')}") == -1
+        await handler.has(1)
+        assert source.in_flight == 0
+
+    assert [each.reference for each in handler.given] == ["second"]
+
+
+@pytest.mark.parametrize("delay", [0.0, 600.0])
+async def test_a_discard_that_is_cut_off_leaves_a_session_that_can_be_watched(
+    make, server, name, just_after, delay
+):
+    async with make() as poller:
+        await poller._link.add([(errand_of("one"), delay)])
+        with anyio.CancelScope() as scope:
+
+            async def cut_off() -> None:
+                scope.cancel()
+                await anyio.lowlevel.checkpoint()
+
+            just_after.act = cut_off
+            await poller.discard("one")
+        assert scope.cancelled_caught
+        left = [server.ask("ZCARD", f"{name}:queue"), server.ask("XLEN", f"{name}:stream")]
+        assert left == [0, 0]
+        assert not server.ask("EXISTS", f"{name}:{key_of('one')}")
+        assert not await poller.discard("one")
+        await poller.watch("one")
+        assert await poller.discard("one")
 
 
 async def test_a_discard_that_the_worker_has_not_heard_of_counts(
     make, source, monkeypatch, run_beside
 ):
-    async def lost(*_: object) -> None:
-        """Be on the way for too long."""
-
     source.decides("one", "approved", after=2.0)
     source.latency = 0.5
     handler = Handler()
 
     async with run_beside(make(), handler), make() as elsewhere:
-        monkeypatch.setattr(elsewhere._docket, "_publish", lost)
+        monkeypatch.setattr(elsewhere._docket, "cancel_channel", lambda _: "to nobody")
         await elsewhere.watch("one")
         with anyio.fail_after(20):
             while not source.in_flight:
@@ -717,7 +785,7 @@ async def test_watching_a_session_that_is_being_looked_at_changes_nothing(make, 
 async def test_a_worker_that_was_lost_may_have_delivered(make, source, run_beside):
     source.says("one", "approved")
     handler = Handler()
-    errand = Errand.begin(PollState(token="one", begun=time.time(), watched=time.time()))
+    errand = errand_of("one")
     lost = SimpleNamespace(redelivered=True, when=datetime.now(UTC))
 
     async with run_beside(make(), handler) as poller:

@@ -539,6 +539,19 @@ async def test_who_has_lost_a_place_does_not_go_to_the_end_of_the_queue(server, 
     assert again.wait < 0.1
 
 
+async def test_a_confirming_read_does_not_queue_behind_those_who_have_lost_their_places(
+    server, name
+):
+    rate, long_ago = SharedRate(f"{name}-rate", 50.0), 1
+    async with Redis.from_url(server.url) as redis:
+        for _ in range(200):
+            last = await rate.reserve(redis, f"{name}-nudge", held=long_ago, urgent=False)
+        urgent = await rate.reserve(redis, f"{name}-nudge", held=None, urgent=True)
+
+    assert last.wait > 3
+    assert urgent.wait < 0.3
+
+
 async def test_the_next_place_is_taken_ahead_only_in_a_long_queue(server, name):
     rate, nudge = SharedRate(f"{name}-rate", 10.0), f"{name}-nudge"
     async with Redis.from_url(server.url) as redis:

@@ -593,11 +593,23 @@ def test_in_no_second_more_looks_begin_than_the_rate_allows(rate):
         (0.3, 50.0, 60, 0.8),
         (5.0, 50.0, 60, 0.96),
         (5.0, 100.0, 50, 0.5),
-        (5.0, None, 60, 5.5),
+        (5.0, 10.0, 60, 2.0),
+        (math.inf, 10.0, 60, 2.0),
+        (5.0, None, 60, 0.5),
     ],
 )
 def test_where_turns_come_late_they_are_called_for_earlier(late, rate, concurrency, lead):
     assert lead_of(late, rate, concurrency) == pytest.approx(lead)
+
+
+async def test_a_standstill_does_not_have_everybody_called_for_earlier(make, source, run_beside):
+    source.says("one", "in_progress")
+    of_an_hour_ago = datetime.fromtimestamp(time.time() - 3600, UTC)
+    execution = SimpleNamespace(redelivered=False, when=of_an_hour_ago)
+
+    async with run_beside(make(rate=10), Handler()) as poller:
+        await turn(poller._shift, errand_of("one").to_json(), execution)
+        assert poller._shift.rounds._lead() <= 0.61
 
 
 async def test_a_plain_function_is_called_in_a_thread(make, source, run_beside):
@@ -923,6 +935,7 @@ async def test_stats_tell_of_all_machines_and_of_this_one(make, source, run_besi
 async def test_arguments_that_cannot_work_are_refused(make, source, server):
     cases: list[tuple[dict[str, Any], str]] = [
         ({"lease": 5.0}, "lease must be more than 5 s"),
+        ({"lease": 7.0, "rate": 10}, "lease must be more than 8 s"),
         ({"concurrency": 200}, "200 looks at a time need 208 connections, and the pool has 100"),
         ({"rate": 200}, "a rate of 200 needs a concurrency of 100 or more"),
         ({"rate": 0}, "per_second must be a finite number above 0"),

@@ -12,9 +12,11 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import attrs
 import pytest
 from docket import Worker
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from tenacity import wait_fixed
 
 from identomat_async import (
@@ -26,6 +28,7 @@ from identomat_async import (
     ServerError,
     SessionGone,
     SessionNotFoundError,
+    SessionStatus,
     Settled,
     Until,
     Watch,
@@ -34,7 +37,7 @@ from identomat_async._polling._state import PollState
 from identomat_async.contrib.docket import DocketResultPoller
 from identomat_async.contrib.docket._errand import Errand, key_of
 from identomat_async.contrib.docket._link import _DISCARD, TASK, Link
-from identomat_async.contrib.docket._rate import SharedRate, gaps
+from identomat_async.contrib.docket._rate import Place, SharedRate, gaps
 from identomat_async.contrib.docket._rounds import lead_of
 from identomat_async.contrib.docket._server import lacks
 from identomat_async.contrib.docket._shift import task_of, turn
@@ -674,11 +677,12 @@ async def test_who_comes_back_is_looked_at_now_and_soon_again(make, source, run_
     assert 1.5 <= looks[1] - looks[0] <= 2.8
 
 
-async def test_who_comes_back_during_a_look_is_looked_at_again(make, source, run_beside):
+@pytest.mark.parametrize("rate", [50.0, None])
+async def test_who_comes_back_during_a_look_is_looked_at_again(make, source, run_beside, rate):
     source.says("one", "in_progress")
     source.latency = 1.0
 
-    async with run_beside(make(wait=wait_fixed(600)), Handler()) as poller:
+    async with run_beside(make(wait=wait_fixed(600), rate=rate), Handler()) as poller:
         await poller.watch("one")
         with anyio.fail_after(20):
             while not source.in_flight:
@@ -822,6 +826,31 @@ async def test_a_worker_that_was_lost_may_have_delivered(make, source, run_besid
 
     assert handler.given[0].redelivered
     assert await turn(None, errand.to_json(), lost) == (errand.seen_perhaps().to_json(), 10.0)
+
+
+async def test_what_a_look_has_found_is_kept_when_no_place_can_be_taken_ahead(
+    make, source, monkeypatch, run_beside
+):
+    source.says("one", "manual_check")
+    reserve = SharedRate.reserve
+
+    async def away(self: SharedRate, *arguments: Any, **options: Any) -> Place:
+        if "after" in options:
+            raise RedisConnectionError("away")
+        return await reserve(self, *arguments, **options)
+
+    errand = errand_of("one")
+    state = attrs.evolve(errand.entry.state, until=Until.DECIDED)
+    execution = SimpleNamespace(redelivered=False, when=datetime.now(UTC))
+    async with run_beside(make(), Handler()) as poller:
+        monkeypatch.setattr(SharedRate, "reserve", away)
+        then = await turn(poller._shift, Errand.begin(state).to_json(), execution)
+
+    assert then is not None
+    known, delay = then
+    assert Errand.from_json(known).entry.state.status is SessionStatus.MANUAL_CHECK
+    assert Errand.from_json(known).entry.state.reviewed is not None
+    assert delay > 60, "as an operator takes"
 
 
 async def test_a_full_server_is_said_and_nothing_is_watched(make, server):

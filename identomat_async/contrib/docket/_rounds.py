@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import anyio
 import attrs
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Clock
@@ -157,7 +158,14 @@ class Rounds:
         # of everybody. And who is nudged during a look is looked at again.
         nudge = f"{self.nudge_key}:{key_of(errand.entry.state.token)}"
         urgent = errand.entry.state.fresh
-        return await self.rate.reserve(self.server, nudge, held=None, urgent=urgent, after=after)
+        try:
+            return await self.rate.reserve(
+                self.server, nudge, held=None, urgent=urgent, after=after
+            )
+        except RedisError as error:
+            # Without it the session comes back when it is due, and with what is known now.
+            _logger.warning("no place was taken ahead: %s", type(error).__name__)
+            return Place(at=0, wait=0.0, is_nudged=False)
 
     async def _place(self, errand: Errand, *, urgent: bool) -> Place:
         nudge = f"{self.nudge_key}:{key_of(errand.entry.state.token)}"

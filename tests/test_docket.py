@@ -11,9 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+import attrs
 import pytest
 from docket import Worker
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from tenacity import wait_fixed
 
 from identomat_async import (
@@ -25,6 +28,7 @@ from identomat_async import (
     ServerError,
     SessionGone,
     SessionNotFoundError,
+    SessionStatus,
     Settled,
     Until,
     Watch,
@@ -32,8 +36,8 @@ from identomat_async import (
 from identomat_async._polling._state import PollState
 from identomat_async.contrib.docket import DocketResultPoller
 from identomat_async.contrib.docket._errand import Errand, key_of
-from identomat_async.contrib.docket._link import TASK, Link
-from identomat_async.contrib.docket._rate import SharedRate, gaps
+from identomat_async.contrib.docket._link import _DISCARD, TASK, Link
+from identomat_async.contrib.docket._rate import Place, SharedRate, gaps
 from identomat_async.contrib.docket._rounds import lead_of
 from identomat_async.contrib.docket._server import lacks
 from identomat_async.contrib.docket._shift import task_of, turn
@@ -71,6 +75,10 @@ def make(server: Server, name: str, source: FakeSource) -> MakePoller:
         return DocketResultPoller(source, server.url, **(said | {"handler_timeout": 2.0} | options))
 
     return poller
+
+
+def errand_of(token: str) -> Errand:
+    return Errand.begin(PollState(token=token, begun=time.time(), watched=time.time()))
 
 
 class Handler:
@@ -271,7 +279,7 @@ async def test_a_handler_watches_again_with_a_poller_of_its_own(make, source, ru
 
 @pytest.fixture
 def watched_in_between(monkeypatch):
-    """Have a session watched just before the record of its last run is told to expire."""
+    """Have a session watched just before the engine tells the record of its last run to expire."""
 
     class Between:
         def __init__(self) -> None:
@@ -314,32 +322,95 @@ async def test_who_is_watched_again_at_the_very_end_is_not_forgotten(
         assert server.ask("TTL", f"{name}:runs:{key_of('one')}") == -1
 
 
+@pytest.fixture
+def just_after(monkeypatch):
+    """Have something happen when the server has discarded a session, and nobody knows yet."""
+
+    class After:
+        act: Callable[[], Any] | None = None
+
+    after, evaluate = After(), Redis.eval
+
+    async def evaluate_and_act(self: Any, script: str, *arguments: Any) -> Any:
+        answer = await evaluate(self, script, *arguments)
+        if script is _DISCARD and after.act is not None:
+            act, after.act = after.act, None
+            await act()
+        return answer
+
+    monkeypatch.setattr(Redis, "eval", evaluate_and_act)
+    return after
+
+
 async def test_who_is_watched_again_while_it_is_discarded_is_not_forgotten(
-    make, server, name, watched_in_between
+    make, server, name, just_after
 ):
     async with make() as poller, make() as elsewhere:
         await poller.watch("one")
+        just_after.act = lambda: elsewhere.watch("one")
+        assert await poller.discard("one")
+
+    assert server.ask("ZSCORE", f"{name}:queue", key_of("one")) is not None
+    assert server.ask("TTL", f"{name}:runs:{key_of('one')}") == -1
+
+
+async def test_a_look_at_who_is_discarded_is_called_off_and_not_the_next_watch(
+    make, source, run_beside, just_after
+):
+    source.says("one", "approved")
+    source.latency = 2.0
+    handler = Handler()
+
+    async with run_beside(make(), handler), make() as poller, make() as elsewhere:
+        await poller.watch("one", reference="first")
+        with anyio.fail_after(20):
+            while not source.in_flight:
+                await anyio.sleep(0.01)
 
         async def again() -> None:
-            await elsewhere.watch("one")
+            source.latency = 0.0
+            await elsewhere.watch("one", reference="second")
 
-        watched_in_between.watch = again
+        just_after.act = again
         assert await poller.discard("one")
-        assert server.ask("TTL", f"{name}:runs:{key_of('one')}") == -1
+        await handler.has(1)
+        assert source.in_flight == 0
+
+    assert [each.reference for each in handler.given] == ["second"]
+
+
+@pytest.mark.parametrize("delay", [0.0, 600.0])
+async def test_a_discard_that_is_cut_off_leaves_a_session_that_can_be_watched(
+    make, server, name, just_after, delay
+):
+    async with make() as poller:
+        await poller._link.add([(errand_of("one"), delay)])
+        with anyio.CancelScope() as scope:
+
+            async def cut_off() -> None:
+                scope.cancel()
+                await anyio.lowlevel.checkpoint()
+
+            just_after.act = cut_off
+            await poller.discard("one")
+        assert scope.cancelled_caught
+        left = [server.ask("ZCARD", f"{name}:queue"), server.ask("XLEN", f"{name}:stream")]
+        assert left == [0, 0]
+        assert not server.ask("EXISTS", f"{name}:{key_of('one')}")
+        assert not await poller.discard("one")
+        await poller.watch("one")
+        assert await poller.discard("one")
 
 
 async def test_a_discard_that_the_worker_has_not_heard_of_counts(
     make, source, monkeypatch, run_beside
 ):
-    async def lost(*_: object) -> None:
-        """Be on the way for too long."""
-
     source.decides("one", "approved", after=2.0)
     source.latency = 0.5
     handler = Handler()
 
     async with run_beside(make(), handler), make() as elsewhere:
-        monkeypatch.setattr(elsewhere._docket, "_publish", lost)
+        monkeypatch.setattr(elsewhere._docket, "cancel_channel", lambda _: "to nobody")
         await elsewhere.watch("one")
         with anyio.fail_after(20):
             while not source.in_flight:
@@ -471,6 +542,19 @@ async def test_who_has_lost_a_place_does_not_go_to_the_end_of_the_queue(server, 
     assert again.wait < 0.1
 
 
+async def test_a_confirming_read_does_not_queue_behind_those_who_have_lost_their_places(
+    server, name
+):
+    rate, long_ago = SharedRate(f"{name}-rate", 50.0), 1
+    async with Redis.from_url(server.url) as redis:
+        for _ in range(200):
+            last = await rate.reserve(redis, f"{name}-nudge", held=long_ago, urgent=False)
+        urgent = await rate.reserve(redis, f"{name}-nudge", held=None, urgent=True)
+
+    assert last.wait > 3
+    assert urgent.wait < 0.3
+
+
 async def test_the_next_place_is_taken_ahead_only_in_a_long_queue(server, name):
     rate, nudge = SharedRate(f"{name}-rate", 10.0), f"{name}-nudge"
     async with Redis.from_url(server.url) as redis:
@@ -512,11 +596,23 @@ def test_in_no_second_more_looks_begin_than_the_rate_allows(rate):
         (0.3, 50.0, 60, 0.8),
         (5.0, 50.0, 60, 0.96),
         (5.0, 100.0, 50, 0.5),
-        (5.0, None, 60, 5.5),
+        (5.0, 10.0, 60, 2.0),
+        (math.inf, 10.0, 60, 2.0),
+        (5.0, None, 60, 0.5),
     ],
 )
 def test_where_turns_come_late_they_are_called_for_earlier(late, rate, concurrency, lead):
     assert lead_of(late, rate, concurrency) == pytest.approx(lead)
+
+
+async def test_a_standstill_does_not_have_everybody_called_for_earlier(make, source, run_beside):
+    source.says("one", "in_progress")
+    of_an_hour_ago = datetime.fromtimestamp(time.time() - 3600, UTC)
+    execution = SimpleNamespace(redelivered=False, when=of_an_hour_ago)
+
+    async with run_beside(make(rate=10), Handler()) as poller:
+        await turn(poller._shift, errand_of("one").to_json(), execution)
+        assert poller._shift.rounds._lead() <= 0.61
 
 
 async def test_a_plain_function_is_called_in_a_thread(make, source, run_beside):
@@ -581,11 +677,12 @@ async def test_who_comes_back_is_looked_at_now_and_soon_again(make, source, run_
     assert 1.5 <= looks[1] - looks[0] <= 2.8
 
 
-async def test_who_comes_back_during_a_look_is_looked_at_again(make, source, run_beside):
+@pytest.mark.parametrize("rate", [50.0, None])
+async def test_who_comes_back_during_a_look_is_looked_at_again(make, source, run_beside, rate):
     source.says("one", "in_progress")
     source.latency = 1.0
 
-    async with run_beside(make(wait=wait_fixed(600)), Handler()) as poller:
+    async with run_beside(make(wait=wait_fixed(600), rate=rate), Handler()) as poller:
         await poller.watch("one")
         with anyio.fail_after(20):
             while not source.in_flight:
@@ -717,7 +814,7 @@ async def test_watching_a_session_that_is_being_looked_at_changes_nothing(make, 
 async def test_a_worker_that_was_lost_may_have_delivered(make, source, run_beside):
     source.says("one", "approved")
     handler = Handler()
-    errand = Errand.begin(PollState(token="one", begun=time.time(), watched=time.time()))
+    errand = errand_of("one")
     lost = SimpleNamespace(redelivered=True, when=datetime.now(UTC))
 
     async with run_beside(make(), handler) as poller:
@@ -729,6 +826,31 @@ async def test_a_worker_that_was_lost_may_have_delivered(make, source, run_besid
 
     assert handler.given[0].redelivered
     assert await turn(None, errand.to_json(), lost) == (errand.seen_perhaps().to_json(), 10.0)
+
+
+async def test_what_a_look_has_found_is_kept_when_no_place_can_be_taken_ahead(
+    make, source, monkeypatch, run_beside
+):
+    source.says("one", "manual_check")
+    reserve = SharedRate.reserve
+
+    async def away(self: SharedRate, *arguments: Any, **options: Any) -> Place:
+        if "after" in options:
+            raise RedisConnectionError("away")
+        return await reserve(self, *arguments, **options)
+
+    errand = errand_of("one")
+    state = attrs.evolve(errand.entry.state, until=Until.DECIDED)
+    execution = SimpleNamespace(redelivered=False, when=datetime.now(UTC))
+    async with run_beside(make(), Handler()) as poller:
+        monkeypatch.setattr(SharedRate, "reserve", away)
+        then = await turn(poller._shift, Errand.begin(state).to_json(), execution)
+
+    assert then is not None
+    known, delay = then
+    assert Errand.from_json(known).entry.state.status is SessionStatus.MANUAL_CHECK
+    assert Errand.from_json(known).entry.state.reviewed is not None
+    assert delay > 60, "as an operator takes"
 
 
 async def test_a_full_server_is_said_and_nothing_is_watched(make, server):
@@ -842,6 +964,7 @@ async def test_stats_tell_of_all_machines_and_of_this_one(make, source, run_besi
 async def test_arguments_that_cannot_work_are_refused(make, source, server):
     cases: list[tuple[dict[str, Any], str]] = [
         ({"lease": 5.0}, "lease must be more than 5 s"),
+        ({"lease": 7.0, "rate": 10}, "lease must be more than 8 s"),
         ({"concurrency": 200}, "200 looks at a time need 208 connections, and the pool has 100"),
         ({"rate": 200}, "a rate of 200 needs a concurrency of 100 or more"),
         ({"rate": 0}, "per_second must be a finite number above 0"),

@@ -27,22 +27,28 @@ _RUNNING = ExecutionState.RUNNING.value.encode()
 # So often it is tried to add what is neither there nor taken.
 _TRIES = 200
 # What is discarded gets another generation: by that the engine tells a run that was overtaken,
-# which then schedules no other. And nobody may begin a run that has the record expire.
+# which then schedules no other. The engine's own way to cancel does not look at the generation,
+# and takes several steps: who is watched again in between would be taken away with it, and who
+# is cut off in between would leave a session that can be neither watched nor discarded.
 _DISCARD = """
-local state = redis.call('HGET', KEYS[1], 'state')
+local run, queue, stream, parked, progress = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local key, span, channel = ARGV[1], ARGV[2], ARGV[3]
+local state = redis.call('HGET', run, 'state')
 if state ~= 'scheduled' and state ~= 'queued' and state ~= 'running' then
     return 0
 end
-redis.call('HINCRBY', KEYS[1], 'generation', 1)
-redis.call('HSET', KEYS[1], 'state', 'cancelled')
-redis.call('EXPIRE', KEYS[1], ARGV[1])
-return 1
-"""
-_KEEP = """
-local state = redis.call('HGET', KEYS[1], 'state')
-if state == 'scheduled' or state == 'queued' or state == 'running' then
-    redis.call('PERSIST', KEYS[1])
+local message = redis.call('HGET', run, 'stream_id')
+if message then
+    redis.call('XDEL', stream, message)
 end
+redis.call('ZREM', queue, key)
+redis.call('DEL', parked, progress)
+redis.call('HDEL', run, 'known', 'stream_id')
+redis.call('HINCRBY', run, 'generation', 1)
+redis.call('HSET', run, 'state', 'cancelled')
+redis.call('EXPIRE', run, span)
+redis.call('PUBLISH', channel, key)
+return 1
 """
 _logger = logging.getLogger("identomat_async")
 
@@ -117,18 +123,19 @@ class Link:
 
     async def discard(self, token: str) -> bool:
         """Have a session looked at no more; return whether it was."""
-        key = key_of(token)
-        run, span = self.docket.runs_key(key), self.docket.execution_ttl
+        key, engine = key_of(token), self.docket
+        keys = (
+            engine.runs_key(key),
+            engine.queue_key,
+            engine.stream_key,
+            engine.parked_task_key(key),
+            engine.key(f"progress:{key}"),
+        )
+        span = int(engine.execution_ttl.total_seconds())
+        facts = (key, span, engine.cancel_channel(key))
         with told():
-            async with self.docket.redis() as client:
-                server = cast("Redis", client)
-                if not await server.eval(_DISCARD, 1, run, int(span.total_seconds())):
-                    return False
-                # The rest is the engine's: its calendar, and whoever has it in hand.
-                await self.docket.cancel(key)
-                # Where it is watched again already, this had that expire as well.
-                await server.eval(_KEEP, 1, run)
-        return True
+            async with engine.redis() as client:
+                return bool(await cast("Redis", client).eval(_DISCARD, len(keys), *keys, *facts))
 
     async def nudge(self, token: str) -> None:
         """Have a session that is watched looked at now."""

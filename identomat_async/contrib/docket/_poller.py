@@ -1,6 +1,7 @@
 """The poller that people use: words and defaults around the engine."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from datetime import datetime, timedelta
@@ -31,7 +32,7 @@ from identomat_async.contrib.docket._errand import Errand
 from identomat_async.contrib.docket._link import Link
 from identomat_async.contrib.docket._rate import SharedRate
 from identomat_async.contrib.docket._relay import Relay
-from identomat_async.contrib.docket._rounds import LEAD, Rounds, Then, handled_here
+from identomat_async.contrib.docket._rounds import LEAD, Rounds, Then, handled_here, lead_of
 from identomat_async.contrib.docket._server import check_pool
 from identomat_async.contrib.docket._shift import Shift, engine_lease, task_of
 from identomat_async.errors import ConfigurationError
@@ -100,14 +101,14 @@ class DocketResultPoller:
                 f"a rate of {self._rate:g} needs a concurrency of {self._rate * LEAD:.0f} or more"
             )
         self._handler_timeout = seconds(handler_timeout, name="handler_timeout")
-        self._lease = engine_lease(
-            seconds(lease, name="lease"), source.timeout + LEAD + self._handler_timeout
-        )
+        lead = lead_of(math.inf, self._rate, self._concurrency)
+        in_hand = source.timeout + lead + self._handler_timeout
+        self._lease = engine_lease(seconds(lease, name="lease"), in_hand)
         check_pool(url, self._concurrency)
-        # What an ended run leaves is the number of the next: without it a watch that begins at
-        # that moment has the same, and the old run's last word removes it.
         # The handler of a worker may well have a poller of its own.
         self._sessions = url.partition("?")[0], name
+        # What an ended run leaves is the number of the next: without it a watch that begins at
+        # that moment has the same, and the old run's last word removes it.
         self._docket = Docket(name=name, url=url, execution_ttl=_REMEMBERED)
         self._docket.register(task_of(lambda: self._shift))
         self._link = Link(self._docket)

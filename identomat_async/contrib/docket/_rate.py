@@ -10,8 +10,9 @@ _SECOND = 1_000_000
 # machine may take that much longer from there to the request.
 _LATE, _BUSY = 100_000, 50_000
 # The share of the rate that confirming reads have to themselves, so that they need not
-# queue behind polls: they take whichever place comes first. So does who has lost a place,
-# for no fault of its own: at the end of the queue it could lose one after the other.
+# queue behind polls: they take whichever place comes first. Who has lost a place, for no fault
+# of its own, takes one of theirs if it is free at once: at the end of the queue it could lose
+# one after the other. But after a restart all have lost theirs, and may not form a queue there.
 _URGENT = 0.1
 
 # A clock that is set back takes the places along that were given out by it; what is held from
@@ -46,7 +47,7 @@ if after > 0 and polls <= now + after then
 end
 local queue, step = 'polls', gap
 local place = math.max(now, polls)
-if urgent_gap > 0 and (urgent or held > 0) then
+if urgent_gap > 0 and (urgent or (held > 0 and urgents <= now)) then
     local other = math.max(now, urgents)
     if other <= place then
         queue, step, place = 'urgent', urgent_gap, other

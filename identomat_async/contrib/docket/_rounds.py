@@ -1,13 +1,13 @@
 """What a worker does with a session whose turn it is: one look, and what follows from it."""
 
 import logging
-import math
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
 import anyio
 import attrs
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from identomat_async._budget import RateBudget
 from identomat_async._clock import Clock
@@ -28,8 +28,10 @@ from identomat_async.contrib.docket._errand import Errand, key_of
 from identomat_async.contrib.docket._rate import Place, SharedRate
 from identomat_async.errors import IdentomatError
 
-# A place in the rate that is further away than this is not waited for on the spot.
-LEAD = 0.5
+# A place in the rate that is further away than this is not waited for on the spot; and where
+# turns come late of late, one that is further away than the other. What came later than that
+# came after a standstill, or by a clock that is wrong, and says no more.
+LEAD, _LONGEST_LEAD = 0.5, 2.0
 # By how much of the lateness of one turn the mean moves, and the share of the hands that may
 # be bound by those who have come early for it.
 _RECENT, _EARLY = 0.05, 0.8
@@ -106,7 +108,8 @@ class Rounds:
             What is known now and the seconds to the next turn; None if there is none.
         """
         state = errand.entry.state
-        self._late += _RECENT * (max(0.0, self.clock.now() - due) - self._late)
+        late = min(max(0.0, self.clock.now() - due), _LONGEST_LEAD)
+        self._late += _RECENT * (late - self._late)
         if errand.entry.delivery is not None:
             if (outcome := outcome_without_document(errand.entry)) is not None:
                 return await self._deliver(errand, outcome)
@@ -155,7 +158,14 @@ class Rounds:
         # of everybody. And who is nudged during a look is looked at again.
         nudge = f"{self.nudge_key}:{key_of(errand.entry.state.token)}"
         urgent = errand.entry.state.fresh
-        return await self.rate.reserve(self.server, nudge, held=None, urgent=urgent, after=after)
+        try:
+            return await self.rate.reserve(
+                self.server, nudge, held=None, urgent=urgent, after=after
+            )
+        except RedisError as error:
+            # Without it the session comes back when it is due, and with what is known now.
+            _logger.warning("no place was taken ahead: %s", type(error).__name__)
+            return Place(at=0, wait=0.0, is_nudged=False)
 
     async def _place(self, errand: Errand, *, urgent: bool) -> Place:
         nudge = f"{self.nudge_key}:{key_of(errand.entry.state.token)}"
@@ -239,13 +249,13 @@ def lead_of(late: float, per_second: float | None, concurrency: int) -> float:
     Return how many seconds before its place in the rate a session is taken in hand.
 
     Args:
-        late: By how much turns come late of late: where the server or the machine is slow,
-            places would be lost one after the other.
-        per_second: The rate.
+        late: By how many seconds turns come late of late: where the server or the machine is
+            slow, places would be lost one after the other; infinity for the longest lead.
+        per_second: The rate; without one no place is waited for.
         concurrency: How many may be in hand: with too many who only wait, nobody is looked at.
     """
-    most = math.inf if per_second is None else _EARLY * concurrency / per_second
-    return max(LEAD, min(LEAD + late, most))
+    most = LEAD if per_second is None else _EARLY * concurrency / per_second
+    return max(LEAD, min(LEAD + late, most, _LONGEST_LEAD))
 
 
 def handled_here(sessions: Server, token: str) -> dict[str, Then | None] | None:

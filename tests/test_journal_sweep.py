@@ -139,11 +139,7 @@ async def test_what_a_poller_has_left_to_be_deleted_is_deleted(source, journal, 
             raise failures.pop()
         deleted.append(token)
 
-    states = [state_of(name) for name in ("one", "two", "again")]
-    await journal.watched(states, leave_notes=False)
-    await journal.known([delivery_of(settled(each.token)) for each in states], at=NOW)
-    for each in states:
-        await journal.accepted(f"id-of-{each.token}", at=NOW)
+    await left_to_be_deleted(journal, "one", "two", "again")
     await journal.watched([state_of("again")], leave_notes=False)
     source.says("again", "in_progress")
 
@@ -159,6 +155,39 @@ async def test_what_a_poller_has_left_to_be_deleted_is_deleted(source, journal, 
     assert deleted == ["two", "one"]
     assert [(entry.state.token, entry.delivery) for entry in await journal.live()] == [
         ("again", None)
+    ]
+
+
+async def left_to_be_deleted(journal, *tokens: str) -> None:
+    states = [state_of(token) for token in tokens]
+    await journal.watched(states, leave_notes=False)
+    await journal.known([delivery_of(settled(token)) for token in tokens], at=NOW)
+    for token in tokens:
+        await journal.accepted(f"id-of-{token}", at=NOW)
+
+
+async def test_what_is_watched_again_while_a_pass_goes_on_is_not_deleted(source, journal):
+    deleted: list[str] = []
+
+    async def delete(token: str) -> None:
+        deleted.append(token)
+        await poller.watch("three")
+
+    async def handle(_: Delivery) -> None:
+        await poller.watch("one")
+
+    source.delete = delete
+    source.says("other", "approved")
+    poller = ResultPoller(source, journal=journal)
+    await left_to_be_deleted(journal, "one", "two", "three")
+    await poller.watch("other")
+
+    assert await sweep(source, journal, handle, policy=POLICY) == 1
+
+    assert deleted == ["two"]
+    assert [(entry.state.token, entry.delivery) for entry in await journal.live()] == [
+        ("one", None),
+        ("three", None),
     ]
 
 

@@ -160,8 +160,12 @@ class _Broom:
     async def _delete_all(self, accepted: Sequence[JournalEntry], watched: set[str]) -> None:
         for entry in accepted:
             token = entry.state.token
-            if token in watched or await self._deleted(token):
+            if token in watched or await self._is_wanted(token) or await self._deleted(token):
                 await self._hand_over(entry.delivery or "", token)
+
+    async def _is_wanted(self, token: str) -> bool:
+        # Others watch while a pass goes on, and so may the handler.
+        return any(not entry.accepted for entry in await self.journal.live([token]))
 
     async def _deleted(self, token: str) -> bool:
         if self.delete is None or not self._may_ask():

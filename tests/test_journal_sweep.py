@@ -191,6 +191,28 @@ async def test_what_is_watched_again_while_a_pass_goes_on_is_not_deleted(source,
     ]
 
 
+@pytest.mark.parametrize("is_shared", [False, True])
+async def test_a_deletion_takes_one_place_in_each_budget(source, journal, is_shared):
+    own = RateBudget(50, max_in_flight=1)
+    rate = own if is_shared else RateBudget(50, max_in_flight=1)
+    taken: list[tuple[int, int]] = []
+
+    async def delete(token: str) -> None:
+        await own.acquire(urgent=True)  # as a client's call does
+        taken.append((own.in_flight, rate.in_flight))
+        own.release()
+
+    source.budget, source.delete = own, delete
+    await left_to_be_deleted(journal, "one", "two")
+
+    with anyio.fail_after(10):
+        await sweep(source, journal, Handler(), policy=POLICY, rate=rate)
+
+    assert taken == [(1, 1)] * 2
+    assert (own.in_flight, rate.in_flight) == (0, 0)
+    assert await journal.live() == []
+
+
 async def test_a_plain_function_will_do(source, journal, real_time):
     source.says("one", "approved")
     taken: list[Delivery] = []

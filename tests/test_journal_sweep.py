@@ -213,6 +213,23 @@ async def test_a_deletion_takes_one_place_in_each_budget(source, journal, is_sha
     assert await journal.live() == []
 
 
+@pytest.mark.parametrize(("every", "tried"), [(2, 60), (1, 20)])
+async def test_deletions_end_when_so_many_in_a_row_fail(source, journal, every, tried):
+    tokens: list[str] = []
+
+    async def delete(token: str) -> None:
+        tokens.append(token)
+        if len(tokens) % every == 0:
+            raise DOWN
+
+    source.delete = delete
+    await left_to_be_deleted(journal, *(f"session-{number}" for number in range(60)))
+
+    await sweep(source, journal, Handler(), policy=POLICY, rate=None)
+
+    assert len(tokens) == tried
+
+
 async def test_a_plain_function_will_do(source, journal, real_time):
     source.says("one", "approved")
     taken: list[Delivery] = []

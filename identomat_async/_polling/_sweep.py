@@ -181,6 +181,7 @@ class _Broom:
             name, said = self.source.token_hash(token), type(error).__name__
             _logger.warning("session %s could not be deleted (%s)", name, said)
             return False
+        self._failures = 0
         return True
 
     async def _work(self, due: Iterator[JournalEntry], scope: anyio.CancelScope) -> None:

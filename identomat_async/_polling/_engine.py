@@ -382,4 +382,6 @@ class Engine:
     def resume(self) -> None:
         """Lift whatever pause there is, and let the next look find out."""
         self.gates.lift(self.now())
+        # Nor do looks come back slowly after it.
+        self._is_paused_for = False
         self._changed.set()

@@ -14,6 +14,7 @@ from identomat_async import (
     events,
 )
 from identomat_async._polling import _journal_sql as sql
+from identomat_async._polling._journal import Note
 from identomat_async.testing._journal_ground import NOW, delivery_of, settled, state_of
 from tests._handlers import Handler
 from tests.test_journal_poller import poller_of, running, stuck
@@ -299,6 +300,19 @@ async def test_a_row_that_cannot_be_read_holds_up_nobody(source, caplog, damage)
 
     assert handler.tokens == ["two"]
     assert "row 1 of the journal cannot be read" in caplog.text
+
+
+async def test_a_row_that_cannot_be_read_is_discarded_and_nudged_as_others():
+    journal = MemoryJournal()
+    await journal.watched([state_of("one")], leave_notes=False)
+    assert journal._connection is not None
+    journal._connection.execute("UPDATE session SET until = 'never'")
+
+    journal.nudge("one")
+    assert await journal.discard("one", leave_notes=True)
+    assert not await journal.discard("one", leave_notes=True)
+
+    assert await journal.notes() == [Note("nudge", "one"), Note("discard", "one")]
 
 
 @pytest.mark.parametrize("select", sql._LIVE)

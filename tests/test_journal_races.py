@@ -417,3 +417,26 @@ async def test_an_outcome_that_cannot_be_taken_back_is_given(source):
 
     assert [each.token for each in given] == ["first", "one"]
     assert given[1].redelivered
+
+
+async def test_who_is_watched_again_and_nudged_while_it_is_read_again_is_looked_at_then(source):
+    journal = Slow("")
+    await known_before(source, journal)
+    journal._slow = "known"
+    source.says("one", "approved", "in_progress")
+    active, stand_by = (
+        ResultPoller(source, journal=journal, wait=wait_fixed(1000), deadline=None) for _ in "ab"
+    )
+    before = len(source.looks)
+    async with running(active, Handler()):
+        await journal.began.wait()
+        await stand_by.watch("one")
+        stand_by.nudge("one")
+        await anyio.sleep(1)
+        looks = len(source.looks)
+        journal.may_end.set()
+        await anyio.sleep(60)
+
+    assert looks - before == 1
+    # The first look comes soon anyway; those after it are the nudge's.
+    assert len(source.looks) - looks > 1

@@ -139,11 +139,7 @@ async def test_what_a_poller_has_left_to_be_deleted_is_deleted(source, journal, 
             raise failures.pop()
         deleted.append(token)
 
-    states = [state_of(name) for name in ("one", "two", "again")]
-    await journal.watched(states, leave_notes=False)
-    await journal.known([delivery_of(settled(each.token)) for each in states], at=NOW)
-    for each in states:
-        await journal.accepted(f"id-of-{each.token}", at=NOW)
+    await left_to_be_deleted(journal, "one", "two", "again")
     await journal.watched([state_of("again")], leave_notes=False)
     source.says("again", "in_progress")
 
@@ -160,6 +156,78 @@ async def test_what_a_poller_has_left_to_be_deleted_is_deleted(source, journal, 
     assert [(entry.state.token, entry.delivery) for entry in await journal.live()] == [
         ("again", None)
     ]
+
+
+async def left_to_be_deleted(journal, *tokens: str) -> None:
+    states = [state_of(token) for token in tokens]
+    await journal.watched(states, leave_notes=False)
+    await journal.known([delivery_of(settled(token)) for token in tokens], at=NOW)
+    for token in tokens:
+        await journal.accepted(f"id-of-{token}", at=NOW)
+
+
+async def test_what_is_watched_again_while_a_pass_goes_on_is_not_deleted(source, journal):
+    deleted: list[str] = []
+
+    async def delete(token: str) -> None:
+        deleted.append(token)
+        await poller.watch("three")
+
+    async def handle(_: Delivery) -> None:
+        await poller.watch("one")
+
+    source.delete = delete
+    source.says("other", "approved")
+    poller = ResultPoller(source, journal=journal)
+    await left_to_be_deleted(journal, "one", "two", "three")
+    await poller.watch("other")
+
+    assert await sweep(source, journal, handle, policy=POLICY) == 1
+
+    assert deleted == ["two"]
+    assert [(entry.state.token, entry.delivery) for entry in await journal.live()] == [
+        ("one", None),
+        ("three", None),
+    ]
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+async def test_a_deletion_takes_one_place_in_each_budget(source, journal, is_shared):
+    own = RateBudget(50, max_in_flight=1)
+    rate = own if is_shared else RateBudget(50, max_in_flight=1)
+    taken: list[tuple[int, int]] = []
+
+    async def delete(token: str) -> None:
+        await own.acquire(urgent=True)  # as a client's call does
+        taken.append((own.in_flight, rate.in_flight))
+        own.release()
+
+    source.budget, source.delete = own, delete
+    await left_to_be_deleted(journal, "one", "two")
+
+    with anyio.fail_after(10):
+        await sweep(source, journal, Handler(), policy=POLICY, rate=rate)
+
+    assert taken == [(1, 1)] * 2
+    assert (own.in_flight, rate.in_flight) == (0, 0)
+    assert await journal.live() == []
+
+
+@pytest.mark.parametrize(("every", "tried"), [(2, 60), (1, 20)])
+async def test_deletions_end_when_so_many_in_a_row_fail(source, journal, every, tried):
+    tokens: list[str] = []
+
+    async def delete(token: str) -> None:
+        tokens.append(token)
+        if len(tokens) % every == 0:
+            raise DOWN
+
+    source.delete = delete
+    await left_to_be_deleted(journal, *(f"session-{number}" for number in range(60)))
+
+    await sweep(source, journal, Handler(), policy=POLICY, rate=None)
+
+    assert len(tokens) == tried
 
 
 async def test_a_plain_function_will_do(source, journal, real_time):

@@ -335,6 +335,28 @@ async def test_resume_lifts_what_the_service_asked_for(source, collect):
     ]
 
 
+async def test_after_resume_looks_do_not_come_back_slowly(source, collect):
+    seen, names = collect(), [f"t{number}" for number in range(200)]
+    for name in names:
+        source.says(name, OPEN)
+    keywords = {"rate": None, "deadline": None, "wait": wait_fixed(5), "observers": [seen]}
+    async with ResultPoller(source, **keywords) as poller:
+        await poller.watch_many(names)
+        await anyio.sleep(60)
+        source.pause.heed(600)
+        await anyio.sleep(30)
+        looks = len(source.looks)
+        assert not seen.of(Resumed)
+        poller.resume()
+        await anyio.sleep(1)
+
+    assert {token for _, token, _ in source.looks[looks:]} == set(names)
+    assert [type(event) for event in seen if isinstance(event, Paused | Resumed)] == [
+        Paused,
+        Resumed,
+    ]
+
+
 async def test_resume_lets_a_refused_account_be_tried_at_once(source):
     state: dict[str, object] = {"answer": AuthenticationError("no", status_code=401)}
     source.lives("t", lambda _: state["answer"])

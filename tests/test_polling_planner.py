@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import anyio
 import pytest
-from tenacity import wait_fixed
+from tenacity import RetryCallState, wait_fixed
 from tenacity.wait import wait_base
 
 from identomat_async import ResultPoller, ServerError, Watch, wait_person
@@ -130,6 +130,35 @@ async def test_who_comes_due_while_nobody_looks_comes_one_after_the_other(
     slots = Counter(int((at - began) * 10) for each in looks.values() for at in each)
     assert max(slots.values()) <= 3 * 1000 / 5 / 10
     assert len(looks) >= 0.9 * 1000
+
+
+class Counting(wait_base):
+    """A schedule that knows how often it was asked."""
+
+    asked = 0
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        self.asked += 1
+        return 5.0
+
+
+async def test_other_tasks_get_a_turn_while_those_who_came_due_are_spread(source) -> None:
+    made, wait, turns = watches(source, 2000), Counting(), list[int]()
+    poller = ResultPoller(source, wait=wait, rate=None, deadline=None, max_in_flight=500)
+    async with poller:
+        await poller.watch_many(made)
+        await anyio.sleep(20)
+    await anyio.sleep(120)
+    async with poller:
+        before, looks = wait.asked, len(source.looks)
+        while len(source.looks) == looks:
+            asked = wait.asked
+            await anyio.sleep(0.0005)
+            turns.append(wait.asked - asked)
+
+    assert max(turns) <= 300
+    assert wait.asked - before >= 2000
+    assert poller.stats().due < 100
 
 
 async def test_who_comes_due_while_the_machine_is_suspended_comes_one_after_the_other(source):

@@ -9,6 +9,7 @@ import pytest
 
 from identomat_async import (
     AuthenticationError,
+    ClientClosedError,
     ConfigurationError,
     DeadlinePassed,
     Delivery,
@@ -289,6 +290,31 @@ async def test_a_refused_account_pauses_the_service_until_it_is_accepted(source,
     assert handler.tokens == ["one"]
     assert len(seen.of(events.Halted)) == len(seen.of(events.Resumed)) == 1
     assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+async def test_a_client_that_is_closed_while_the_account_is_refused_ends_the_service(
+    source, collect
+):
+    source.says("one", REFUSED)
+    seen = collect()
+    poller = ResultPoller(source, deadline=None, observers=[seen])
+    await poller.watch("one")
+
+    async def close() -> None:
+        await anyio.sleep(100)
+        assert poller.stats().limited_by == "halted"
+        for guard in list(source.guards):
+            guard.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(close)
+        with anyio.fail_after(200), pytest.raises(ClientClosedError):
+            await poller.run(Handler())
+
+    assert [event.error for event in seen.of(events.Halted)] == [
+        "AuthenticationError",
+        "ClientClosedError",
+    ]
 
 
 async def test_a_refused_account_ends_the_service_if_asked_to(source):

@@ -101,6 +101,7 @@ class Engine:
         if was_asleep:
             self._patience.begin_anew()
             self.planner.spread(now)
+            self._changed.set()  # the scheduler does it, a few at a time
 
     def is_crowded(self, now: float) -> bool:
         """Tell whether somebody is due for whom there is no place."""
@@ -206,7 +207,7 @@ class Engine:
 
     def _next(self, now: float) -> float:
         due, self._held_up_by = self.roster.agenda.next_due(), None
-        if due > now:
+        if due > now or self.planner.is_spreading:
             self.gates.step_out()
         elif self._is_roused:
             # The workers take those who are due; the next come with the next tick.
@@ -235,7 +236,7 @@ class Engine:
 
     def _take(self, now: float) -> Entry | None:
         agenda = self.roster.agenda
-        if agenda.next_due() > now:
+        if agenda.next_due() > now or self.planner.is_spreading:
             self.gates.step_out()
             return None
         if not self.gates.are_open(now, self.clock):
@@ -254,6 +255,7 @@ class Engine:
         if (
             self._is_roused
             or self._is_ending
+            or self.planner.is_spreading
             or self.roster.agenda.next_due() > now
             or not self.gates.are_open(now, self.clock)
         ):
@@ -382,4 +384,6 @@ class Engine:
     def resume(self) -> None:
         """Lift whatever pause there is, and let the next look find out."""
         self.gates.lift(self.now())
+        # Nor do looks come back slowly after it.
+        self._is_paused_for = False
         self._changed.set()

@@ -52,7 +52,11 @@ class Halt:
         is_closed = isinstance(error, ClientClosedError)
         is_refused = len(self._refusals) == _REFUSALS and now - self._refusals[0] <= _REFUSED_WITHIN
         most = _AFTER_A_GOOD_ONE if self._is_proven else _BAD_SIGNATURES
-        if self.error is not None or not (is_closed or is_refused or self._forgeries >= most):
+        # What is halted may go on again, but not after the client was closed.
+        is_news = self.error is None or (
+            is_closed and not isinstance(self.error, ClientClosedError)
+        )
+        if not is_news or not (is_closed or is_refused or self._forgeries >= most):
             return False
         self.error = error
         self._gap = _FIRST_PROBE

@@ -111,8 +111,11 @@ _LIVE_COLUMNS = (
     f"{_TERMS}, status, reviewed, rest, due, delivery, outcome, verified, waited, "
     "last_error, attempts, handler_error, accepted IS NOT NULL"
 )
-
-
+# What `discard` forgets; none of it is decoded, since that may not go.
+_THERE = tuple(
+    f"FROM session WHERE token = ? AND {which}"
+    for which in ("known IS NULL", "known IS NOT NULL AND handed IS NULL AND accepted IS NULL")
+)
 # Each by the index that has no row that was handed over, of which there may be a week's.
 _LIVE = tuple(
     f"SELECT id, {_LIVE_COLUMNS} FROM session INDEXED BY {index} WHERE {which}"  # noqa: S608
@@ -255,16 +258,14 @@ def refused(connection: sqlite3.Connection, delivery: str, *, attempts: int, err
 
 
 def discard(connection: sqlite3.Connection, token: str, *, leave_notes: bool) -> bool:
-    was_there = _is_there(connection, token)
-    for which in ("known IS NULL", "known IS NOT NULL AND handed IS NULL AND accepted IS NULL"):
-        connection.execute(f"DELETE FROM session WHERE token = ? AND {which}", [token])  # noqa: S608
+    was_there = sum(connection.execute(f"DELETE {each}", [token]).rowcount for each in _THERE) > 0
     if was_there and leave_notes:
         _leave(connection, "discard", token)
     return was_there
 
 
 def nudge(connection: sqlite3.Connection, token: str) -> bool:
-    if not _is_there(connection, token):
+    if not any(connection.execute(f"SELECT 1 {each}", [token]).fetchone() for each in _THERE):
         return False
     _leave(connection, "nudge", token)
     return True
@@ -347,10 +348,6 @@ def _known(status: SessionStatus | None) -> str | None:
 
 def _leave(connection: sqlite3.Connection, kind: str, token: str) -> None:
     connection.execute("INSERT INTO note (kind, token) VALUES (?, ?)", [kind, token])
-
-
-def _is_there(connection: sqlite3.Connection, token: str) -> bool:
-    return any(not entry.accepted for entry in live(connection, [token]))
 
 
 def _rest(state: PollState) -> str:

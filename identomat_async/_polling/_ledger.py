@@ -264,10 +264,10 @@ class Ledger:
                 self._next |= following
                 raise
             await self._take_up(entries, within=None)
-        # Only now: who was watched just before is nudged as well.
-        nudged, self._nudged = self._nudged, []
-        for token in nudged:
+        # Only now: who was watched just before is nudged as well, and who has to wait later.
+        for token in self._nudged:
             self._desk.nudge(token)
+        self._nudged = [token for token in self._nudged if token in self._next]
 
     async def _take_up(self, entries: Sequence[JournalEntry], *, within: float | None) -> None:
         for number, entry in enumerate(entries):

@@ -46,8 +46,8 @@ class Outage:
     Attributes:
         opens_at: From when on a look may be made.
         is_down: Whether it is made only to find out.
-        is_doubted: Whether no look was answered that began since they were stopped, by this or
-            by a pause that the service has asked for.
+        is_doubted: Whether no look was answered since they were stopped, by this or by a pause
+            that the service has asked for. After such a pause one counts that began since.
     """
 
     random: Callable[[], float] = attrs.field(default=random.random, repr=False)
@@ -136,7 +136,7 @@ class Outage:
             self.opens_at, self._since = now, now
 
     def reset(self) -> None:
-        """Forget what has failed, and hold nobody back."""
+        """Forget what has failed, and hold nobody back; the first answer tells that it goes on."""
         self.is_down, self.opens_at, self._since = False, -math.inf, math.inf
         self._seconds.clear()
 

@@ -20,8 +20,9 @@ from identomat_async._polling._step import scheduled
 WEIGHING = 1.0
 # Who would like nothing at the moment still counts for so many looks per second.
 _LEAST_WISH = 0.001
-# So many are planned anew at a time: a hundred thousand would hold the event loop up.
-_AT_A_TIME = 1000
+# So many are planned anew at a time, which takes 3 ms: a hundred thousand would hold the event
+# loop up.
+_AT_A_TIME = 250
 # Gaps this many times as long as they would be now are a load that has fallen.
 _FALLEN = 1.5
 # By this factor and so many more sessions than were planned for, their first looks crowd.
@@ -41,6 +42,8 @@ class Planner:
         rate: How many requests per second there were for us when that was last weighed.
         weighed_at: When it was.
         weighed_for: How many sessions there were then.
+        is_spreading: Whether some of those who came due while nobody could look are yet to be
+            spread; until then nobody is to be taken, or they would come all at once.
     """
 
     roster: Roster
@@ -50,10 +53,12 @@ class Planner:
     rate: float | None = attrs.field(init=False)
     weighed_at: float = -math.inf
     weighed_for: int = 0
+    is_spreading: bool = False
     # What those on the agenda were planned for, and what is left to be planned anew.
     _stretch: float = 1.0
     _planned_for: int = 0
     _plan: Iterator[Callable[[float], None]] | None = None
+    _spread: Iterator[Callable[[float], None]] = attrs.field(factory=lambda: iter(()))
 
     def __attrs_post_init__(self) -> None:
         self.rate = self.gates.rate
@@ -105,16 +110,13 @@ class Planner:
     @property
     def is_planning(self) -> bool:
         """Whether some are left who are to be planned anew."""
-        return self._plan is not None
+        return self.is_spreading or self._plan is not None
 
     def go_on(self, now: float) -> None:
         """Plan the next few anew, if any are left."""
-        if self._plan is None:
-            return
-        few = list(islice(self._plan, _AT_A_TIME))
-        for renew in few:
-            renew(now)
-        if len(few) < _AT_A_TIME:
+        if self.is_spreading:
+            self.is_spreading = _is_left(self._spread, now)
+        elif self._plan is not None and not _is_left(self._plan, now):
             self._plan = None
 
     def _renew(self, entry: Entry, now: float, *, with_new: bool) -> None:
@@ -127,11 +129,17 @@ class Planner:
                 self._put(entry, self._gap(state, now, policy.random()), now)
 
     def spread(self, now: float) -> None:
-        """Have those who came due while nobody could look come one after the other."""
+        """Begin to have those who came due while nobody could look come one after the other."""
         overdue = self.roster.agenda.overdue(now)
-        overdue = [entry for entry in overdue if entry.waiter is None and self._is_ours(entry)]
-        for index, entry in enumerate(overdue):
-            gap = self._gap(entry.state, now, index / len(overdue))
+        self.is_spreading, count = bool(overdue), len(overdue)
+        self._spread = (
+            partial(self._set_apart, entry, index=index, count=count)
+            for index, entry in enumerate(overdue)
+        )
+
+    def _set_apart(self, entry: Entry, now: float, *, index: int, count: int) -> None:
+        if entry.due <= now and entry.waiter is None and self._is_ours(entry):
+            gap = self._gap(entry.state, now, index / count)
             self._put(entry, min(gap, index * _APART), now)
 
     def _is_ours(self, entry: Entry) -> bool:
@@ -150,3 +158,10 @@ class Planner:
     def _put(self, entry: Entry, gap: float, now: float) -> None:
         end = entry.first_end(now, of_watch=self._stretch_now() <= 1)
         self.roster.put(entry, min(now + gap, end))
+
+
+def _is_left(plan: Iterator[Callable[[float], None]], now: float) -> bool:
+    few = list(islice(plan, _AT_A_TIME))
+    for renew in few:
+        renew(now)
+    return len(few) == _AT_A_TIME

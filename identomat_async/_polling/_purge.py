@@ -157,22 +157,12 @@ class Purger:
 
     async def _deleted(self, token: str) -> bool:
         try:
-            await self._tried(token)
+            await delete_within(self._budget, self._delete, token)
         except IdentomatError as error:
             self._failed(token, error)
             return False
         self._retry = _FIRST_RETRY
         return True
-
-    async def _tried(self, token: str) -> None:
-        if self._budget is None:
-            await self._delete(token)
-            return
-        await self._budget.acquire(urgent=True)
-        try:
-            await self._delete(token)
-        finally:
-            self._budget.release()
 
     def _failed(self, token: str, error: IdentomatError) -> None:
         now, name = anyio.current_time(), type(error).__name__
@@ -194,6 +184,18 @@ class Purger:
 
     def _put(self, token: str, due: float) -> None:
         heapq.heappush(self._due, (due, next(self._order), token))
+
+
+async def delete_within(budget: RateBudget | None, delete: Deletes, token: str) -> None:
+    """Delete a session under *budget*, None if there is none that *delete* does not obey."""
+    if budget is None:
+        await delete(token)
+        return
+    await budget.acquire(urgent=True)
+    try:
+        await delete(token)
+    finally:
+        budget.release()
 
 
 def by_acceptance(

@@ -18,7 +18,7 @@ from identomat_async._polling._journal import Journal, JournalEntry
 from identomat_async._polling._outage import Outage
 from identomat_async._polling._outcomes import Delivery, Outcome
 from identomat_async._polling._policy import Pending, PollPolicy
-from identomat_async._polling._purge import Deletes, by_acceptance
+from identomat_async._polling._purge import Deletes, by_acceptance, delete_within
 from identomat_async._polling._redelivery import (
     is_reversed,
     outcome_without_document,
@@ -160,22 +160,28 @@ class _Broom:
     async def _delete_all(self, accepted: Sequence[JournalEntry], watched: set[str]) -> None:
         for entry in accepted:
             token = entry.state.token
-            if token in watched or await self._deleted(token):
+            if token in watched or await self._is_wanted(token) or await self._deleted(token):
                 await self._hand_over(entry.delivery or "", token)
+
+    async def _is_wanted(self, token: str) -> bool:
+        # Others watch while a pass goes on, and so may the handler.
+        return any(not entry.accepted for entry in await self.journal.live([token]))
 
     async def _deleted(self, token: str) -> bool:
         if self.delete is None or not self._may_ask():
             return False
-        await self.gates.claim()
+        # The client's call obeys its own ceiling by itself, and would wait for a place held here.
+        budget = self.gates.budget
         try:
-            await self.delete(token)
+            await delete_within(
+                None if budget is self.source.budget else budget, self.delete, token
+            )
         except IdentomatError as error:
             self._failures += 1
             name, said = self.source.token_hash(token), type(error).__name__
             _logger.warning("session %s could not be deleted (%s)", name, said)
             return False
-        finally:
-            self.gates.give_back()
+        self._failures = 0
         return True
 
     async def _work(self, due: Iterator[JournalEntry], scope: anyio.CancelScope) -> None:

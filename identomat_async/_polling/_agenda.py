@@ -119,7 +119,12 @@ class Agenda(Generic[D]):
         return sum(entry.place is tick for tick in (self._current, *ticks) for entry in tick)
 
     def overdue(self, now: float) -> list[D]:
-        """Return the entries that are due, the first first, without those that were put first."""
+        """
+        Return the entries that are due, the first first.
+
+        Of those that were put first it has those who were due when `pop` was last called: since
+        then these stand among the others.
+        """
         current = (entry for entry in reversed(self._current) if entry.place is self._current)
         ticks = [self._ticks[number] for number in sorted(self._ticks) if number * TICK <= now]
         later = (entry for tick in ticks for entry in tick if entry.place is tick)

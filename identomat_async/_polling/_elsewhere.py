@@ -33,7 +33,7 @@ class Elsewhere:
     async def left(self, tokens: Sequence[str]) -> AbstractSet[str]:
         """Return those of *tokens* that another process polls; somebody here waits for them."""
         left = await self._journal.watching(tokens)
-        self._parking.tokens |= left
+        self._parking.tokens.update(left)
         return left
 
     def add(self, tokens: Iterable[str]) -> None:
@@ -52,7 +52,7 @@ class Elsewhere:
         """Ask of a few whether they have ended."""
         live, some = self._engine.roster.live, list(islice(self._round, _BATCH))
         if not some:
-            self._parking.tokens &= live.keys()
+            self._parking.tokens.intersection_update(live)
             self._round = iter([*self.tokens, *live])
             some = list(islice(self._round, _BATCH))
         if some:

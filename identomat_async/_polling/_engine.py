@@ -38,7 +38,8 @@ class Engine:
     Does the looking: asks the source, and lets the learner decide what it means.
 
     While nobody runs the engine nothing is asked. *vacated* is called when it stops,
-    *after_weighing* each time the demand was weighed.
+    *after_weighing* each time the demand was weighed. *parked* are the tokens of those whom
+    another process polls.
     """
 
     source: ResultSource
@@ -48,6 +49,7 @@ class Engine:
     is_blocked: Callable[[], bool]
     vacated: Callable[[], None] = attrs.field(default=lambda: None)
     after_weighing: Callable[[], None] = attrs.field(default=lambda: None)
+    parked: set[str] = attrs.field(factory=set)
     limits: Agenda[Lone] = attrs.field(factory=Agenda[Lone])
     is_running: bool = False
     stopped: anyio.Event = attrs.field(factory=anyio.Event)
@@ -75,7 +77,12 @@ class Engine:
             halt=self.learner.halt,
             wake=self.look_around,
         )
-        self.planner = Planner(roster=self.roster, learner=self.learner, gates=self.gates)
+        self.planner = Planner(
+            roster=self.roster,
+            learner=self.learner,
+            gates=self.gates,
+            is_elsewhere=self.parked.__contains__,
+        )
         self._patience = Patience(self.learner.policy.grace)
 
     @property

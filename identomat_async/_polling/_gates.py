@@ -41,9 +41,9 @@ class Gates:
         # The ceilings that a look obeys.
         both = (self.budget, self.source.budget)
         budgets = {places_of(each): None for each in both if each is not None}
-        # In one order for all who wait for two at a time, or they could wait for one another.
-        # The stricter first: its place is kept while the other comes, which is soon, and
-        # nobody else is kept from that one's places for as long as the stricter takes.
+        # In one order for all: who waits for two at a time could wait for one another otherwise.
+        # And in this order, the stricter first, since its place is kept while the other comes,
+        # which is soon: so nobody is kept from the other's places while the stricter takes long.
         self.budgets = tuple(sorted(budgets, key=_strictness))
 
     @property

@@ -13,9 +13,8 @@ class Parking:
     """Keeps them off the agenda but for the moments at which time is up for somebody."""
 
     def __init__(self, engine: Engine) -> None:
-        self.tokens: set[str] = set()
+        self.tokens: set[str] = engine.parked
         self._engine = engine
-        engine.planner.is_elsewhere = lambda token: token in self.tokens
 
     def park(self, entry: Entry) -> None:
         """Look at a session only when time is up for somebody, or seldom."""
@@ -34,5 +33,5 @@ class Parking:
             if entry is not None:
                 entry.state = attrs.evolve(entry.state, fresh=True)
                 roster.put(entry, now)
-        self.tokens = self.tokens - set(tokens)
+        self.tokens.difference_update(set(tokens))
         self._engine.wake()

@@ -49,7 +49,7 @@ class Planner:
     roster: Roster
     learner: Learner
     gates: Gates
-    is_elsewhere: Callable[[str], bool] = lambda _: False
+    is_elsewhere: Callable[[str], bool]
     rate: float | None = attrs.field(init=False)
     weighed_at: float = -math.inf
     weighed_for: int = 0

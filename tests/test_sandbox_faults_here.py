@@ -71,6 +71,16 @@ async def test_a_poller_gets_through_an_outage(sandbox: Sandbox) -> None:
     assert outcomes[0].waited > 350
 
 
+async def test_who_reads_for_less_time_than_it_takes_is_cut_off(sandbox: Sandbox) -> None:
+    sandbox.slow(5)
+    async with http_of(sandbox) as http:
+        start = anyio.current_time()
+        with pytest.raises(httpx.ReadTimeout):
+            await number(http)
+
+    assert anyio.current_time() - start == pytest.approx(3)
+
+
 async def test_answers_take_their_time_while_it_is_slow(sandbox: Sandbox) -> None:
     sandbox.slow(2, lasting=10)
     async with http_of(sandbox) as http:

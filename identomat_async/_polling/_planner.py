@@ -82,8 +82,12 @@ class Planner:
         if density is not None:
             wish = demand.looks(density, now)
         else:
-            wish = demand.all / (self.learner.wishes.gap or EVERY)
+            wish = demand.all / self._wished_gap()
         return self.gates.share(max(wish + besides, _LEAST_WISH))
+
+    def _wished_gap(self) -> float:
+        # Of strategies that are no density; until one was asked, as of people.
+        return self.learner.wishes.gap or EVERY
 
     @property
     def weighs_at(self) -> float:
@@ -105,7 +109,7 @@ class Planner:
         load = self.learner.load
         if self.learner.policy.density is not None:
             return load.stretch
-        return max(1.0, load.at_least / (self.learner.wishes.gap or EVERY))
+        return max(1.0, load.at_least / self._wished_gap())
 
     @property
     def is_planning(self) -> bool:

@@ -171,7 +171,7 @@ def test_redeploys_and_crashes_lose_no_session_and_resume_within_the_lease(stage
     for word in (signal.SIGINT, signal.SIGKILL, signal.SIGINT, signal.SIGKILL):
         with stage.worker(latency=0.3) as process:
             time.sleep(3)
-            stage.until(lambda pid=process.pid: stage.in_hand(pid))
+            stage.until(lambda pid=process.pid: len(stage.in_hand(pid)) >= 5)
             process.send_signal(word)
             process.wait(timeout=10)
         killed_at, held = time.time(), stage.held(process.pid)

@@ -46,6 +46,11 @@ class Log:
         os.write(self._file, json.dumps(line).encode() + b"\n")
 
 
+def die_if(it_is_time: bool) -> None:
+    if it_is_time:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Source:
     """Sessions whose tokens say when they are decided; the same for every process."""
 
@@ -81,8 +86,7 @@ class Deadly(SqliteJournal):
         self._moment = moment
 
     def _die(self, moment: str) -> None:
-        if moment == self._moment:
-            os.kill(os.getpid(), signal.SIGKILL)
+        die_if(moment == self._moment)
 
     async def known(self, deliveries, *, at):
         stand = await super().known(deliveries, at=at)
@@ -113,6 +117,7 @@ class Service:
         if self.asked.again and delivery.reference != "again":
             await self.poller.watch(delivery.token, reference="again")
             self.log("watched again", token=delivery.token)
+            die_if(self.asked.die == "watched-again")
         await anyio.sleep(self.random.uniform(0, 0.02))
 
     async def run(self) -> None:

@@ -3,6 +3,7 @@
 import copy
 import gc
 import json
+import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,13 @@ def virtual_clock() -> VirtualClock:
     clock = VirtualClock()
     clock.jump()
     return clock
+
+
+@pytest.fixture
+def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have processes that a test starts run as they do for users: coverage is not told of them."""
+    for name in [name for name in os.environ if name.startswith("COV")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -151,7 +151,7 @@ def test_a_stream_that_is_closed_is_no_traceback(
     assert done.stderr.count("\n") == (1 if said else 0)
 
 
-def test_a_sandbox_is_up_in_two_seconds() -> None:
+def test_a_sandbox_is_up_in_two_seconds(untraced: None) -> None:
     # Processor time, and the best of three, since others may keep this machine busy.
     spent = [spent_by_children()]
     for _ in range(3):

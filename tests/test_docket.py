@@ -345,7 +345,9 @@ def just_after(monkeypatch):
 async def test_who_is_watched_again_while_it_is_discarded_is_not_forgotten(
     make, server, name, just_after
 ):
-    async with make() as poller, make() as elsewhere:
+    # What is due at once would be in the stream, and not in the queue.
+    later = {"wait": wait_fixed(60)}
+    async with make(**later) as poller, make(**later) as elsewhere:
         await poller.watch("one")
         just_after.act = lambda: elsewhere.watch("one")
         assert await poller.discard("one")

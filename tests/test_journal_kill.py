@@ -43,6 +43,20 @@ def test_what_dies_between_the_ack_and_watching_on_goes_on(stage):
     stage.check_integrity()
 
 
+def test_what_dies_after_watching_on_and_before_the_ack_is_delivered_again_and_goes_on(stage):
+    with stage.process("--sessions", 1, "--die", "watched-again", "--again") as process:
+        assert process.wait(timeout=30) == -signal.SIGKILL
+    assert len(stage.lines("watched again")) == 1
+    stage.finish("--again")
+
+    given = stage.lines("given")
+    first, again, second = (line["id"] for line in given)
+    assert first == again != second
+    assert [line["redelivered"] for line in given] == [False, True, False]
+    assert len({line["token"] for line in given}) == 1
+    stage.check_integrity()
+
+
 def test_a_disk_that_is_full_for_a_while_loses_nothing(stage):
     stage.finish("--sessions", 400, "--small-disk", "--decided", 0, 2)
 

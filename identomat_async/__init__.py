@@ -31,9 +31,9 @@ from identomat_async._model._steps import (
     Step,
     UserQuestionnaire,
 )
-from identomat_async._polling._journal import Journal, JournalEntry, Note
-from identomat_async._polling._journal_sqlite import SqliteJournal
-from identomat_async._polling._journal_tables import MemoryJournal
+from identomat_async._polling._journal._facts import Journal, JournalEntry, Note
+from identomat_async._polling._journal._sqlite import SqliteJournal
+from identomat_async._polling._journal._tables import MemoryJournal
 from identomat_async._polling._learned import wait_learned
 from identomat_async._polling._outcomes import (
     DeadlinePassed,

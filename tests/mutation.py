@@ -25,7 +25,7 @@ AREAS = {
         "_polling/_schedule",
     ],
     "budget": ["_budget", "_places", "_polling/_demand"],
-    "journal": ["_polling/_journal_sql", "_polling/_journal_tables"],
+    "journal": ["_polling/_journal/_sql", "_polling/_journal/_tables"],
 }
 # What happens while it is imported is mutated only where each mutant is imported anew.
 ANEW = ["_model/_codec"]

@@ -73,8 +73,8 @@ async def test_what_the_table_calls_open_is_caught_up_with_and_swept(tmp_path):
 
 def test_every_reason_that_it_names_is_one_that_is_given():
     table = (DOCS / PAGE).read_text().partition("`JournalError.reason`")[2].partition("\n\n")[0]
-    package = DOCS.parent / "identomat_async" / "_polling"
-    source = "".join(path.read_text() for path in package.glob("_journal*.py"))
+    package = DOCS.parent / "identomat_async" / "_polling" / "_journal"
+    source = "".join(path.read_text() for path in package.glob("*.py"))
     reasons = re.findall(r"`([a-z-]+)`", table)
 
     assert len(reasons) == 12

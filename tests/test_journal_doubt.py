@@ -13,8 +13,8 @@ from identomat_async import (
     Watch,
     events,
 )
-from identomat_async._polling import _journal_sql as sql
-from identomat_async._polling._journal import Note
+from identomat_async._polling._journal import _sql as sql
+from identomat_async._polling._journal._facts import Note
 from identomat_async.testing._journal_ground import NOW, delivery_of, settled, state_of
 from tests._handlers import Handler
 from tests.test_journal_poller import poller_of, running, stuck

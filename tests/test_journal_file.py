@@ -28,12 +28,12 @@ from identomat_async import (
     SqliteJournal,
     Until,
 )
-from identomat_async._polling import _journal_sql as journal_sql
-from identomat_async._polling import _journal_thread as journal_thread
-from identomat_async._polling._journal_file import file_system_of, journal_error, opened
-from identomat_async._polling._journal_lock import FileLock, _let_go_in_child, is_locked
-from identomat_async._polling._journal_sql import APPLICATION, MIGRATIONS, live
-from identomat_async._polling._journal_thread import _Job
+from identomat_async._polling._journal import _sql as journal_sql
+from identomat_async._polling._journal import _thread as journal_thread
+from identomat_async._polling._journal._file import file_system_of, journal_error, opened
+from identomat_async._polling._journal._lock import FileLock, _let_go_in_child, is_locked
+from identomat_async._polling._journal._sql import APPLICATION, MIGRATIONS, live
+from identomat_async._polling._journal._thread import _Job
 from tests._journal_syncs import Syncs
 
 PERSON = "Anna Example"
@@ -370,7 +370,7 @@ async def test_one_at_a_time_holds_the_file(path):
 FORKING = """
 import os, sys
 from pathlib import Path
-from identomat_async._polling._journal_lock import FileLock
+from identomat_async._polling._journal._lock import FileLock
 
 lock = FileLock(Path(sys.argv[1]))
 assert lock.acquire()
@@ -417,7 +417,7 @@ def test_without_file_locks_there_is_no_journal(tmp_path, module, said):
     code = f"""
 import errno, pathlib, sys, types
 from identomat_async import JournalError
-from identomat_async._polling._journal_lock import FileLock
+from identomat_async._polling._journal._lock import FileLock
 
 def no_locks(*_):
     raise OSError(errno.ENOLCK, "none")

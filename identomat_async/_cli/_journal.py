@@ -11,7 +11,7 @@ import attrs
 import typer
 
 from identomat_async._cli._terminal import console_for, put_json
-from identomat_async._polling._journal_overview import Overview, Unacked, overview
+from identomat_async._polling._journal._overview import Overview, Unacked, overview
 
 _SHOWN = 20
 

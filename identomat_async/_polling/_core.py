@@ -17,7 +17,7 @@ from identomat_async._polling._courier import Courier, Handler, is_handling
 from identomat_async._polling._desk import Desk
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._hub import Hub
-from identomat_async._polling._journal import Journal
+from identomat_async._polling._journal._facts import Journal
 from identomat_async._polling._learner import Learner
 from identomat_async._polling._ledger import Ledger
 from identomat_async._polling._outbox import Outbox

@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import islice
 
 from identomat_async._polling._engine import Engine
-from identomat_async._polling._journal import Journal
+from identomat_async._polling._journal._facts import Journal
 from identomat_async._polling._parking import Parking
 from identomat_async.errors import JournalError
 

@@ -14,7 +14,7 @@ from identomat_async._polling._desk import Desk
 from identomat_async._polling._elsewhere import Elsewhere
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._hub import known
-from identomat_async._polling._journal import Journal, JournalEntry
+from identomat_async._polling._journal._facts import Journal, JournalEntry
 from identomat_async._polling._many import check_writable
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Delivery, Outcome, Watch, ends

@@ -21,7 +21,7 @@ from identomat_async._polling._core import BATCH, GRACE, Core, OnAccountError
 from identomat_async._polling._courier import Handler, checked_handler
 from identomat_async._polling._gauges import Gauges
 from identomat_async._polling._hub import Hub
-from identomat_async._polling._journal import Journal
+from identomat_async._polling._journal._facts import Journal
 from identomat_async._polling._many import checked_many, each_of, unique_tokens
 from identomat_async._polling._outcomes import Outcome, Until, Watch
 from identomat_async._polling._purge import Purge, purger_of

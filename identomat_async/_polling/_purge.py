@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 
 from identomat_async._budget import RateBudget
 from identomat_async._polling._courier import Acceptance
-from identomat_async._polling._journal import JournalEntry
+from identomat_async._polling._journal._facts import JournalEntry
 from identomat_async._polling._outcomes import Delivery, Outcome, Settled
 from identomat_async._polling._tasks import task_group
 from identomat_async.errors import ConfigurationError, IdentomatError

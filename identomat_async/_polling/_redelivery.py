@@ -4,7 +4,7 @@ import attrs
 
 from identomat_async import errors
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._journal import JournalEntry
+from identomat_async._polling._journal._facts import JournalEntry
 from identomat_async._polling._outcomes import (
     DeadlinePassed,
     Delivery,

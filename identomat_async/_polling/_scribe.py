@@ -8,7 +8,7 @@ import anyio
 import attrs
 
 from identomat_async._polling._hub import Hub
-from identomat_async._polling._journal import Journal
+from identomat_async._polling._journal._facts import Journal
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Delivery
 from identomat_async._polling._state import PollState

@@ -14,7 +14,7 @@ from identomat_async._polling._asking import asked
 from identomat_async._polling._courier import Handler, refusal
 from identomat_async._polling._gates import Gates
 from identomat_async._polling._halt import Halt
-from identomat_async._polling._journal import Journal, JournalEntry
+from identomat_async._polling._journal._facts import Journal, JournalEntry
 from identomat_async._polling._outage import Outage
 from identomat_async._polling._outcomes import Delivery, Outcome
 from identomat_async._polling._policy import Pending, PollPolicy

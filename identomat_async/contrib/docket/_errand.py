@@ -6,7 +6,7 @@ from typing import Any, Self, cast
 
 import attrs
 
-from identomat_async._polling._journal import JournalEntry, OutcomeName
+from identomat_async._polling._journal._facts import JournalEntry, OutcomeName
 from identomat_async._polling._outcomes import Delivery, Outcome, SessionGone
 from identomat_async._polling._redelivery import redelivery
 from identomat_async._polling._state import PollState

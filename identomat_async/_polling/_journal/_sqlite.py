@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from identomat_async._polling import _journal_sql as sql
-from identomat_async._polling._journal import Note
-from identomat_async._polling._journal_lock import FileLock
-from identomat_async._polling._journal_tables import TableJournal
-from identomat_async._polling._journal_thread import JournalThread
+from identomat_async._polling._journal import _sql as sql
+from identomat_async._polling._journal._facts import Note
+from identomat_async._polling._journal._lock import FileLock
+from identomat_async._polling._journal._tables import TableJournal
+from identomat_async._polling._journal._thread import JournalThread
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from anyio.lowlevel import checkpoint
 
-from identomat_async._polling import _journal_sql as sql
-from identomat_async._polling._journal import JournalEntry, Note
-from identomat_async._polling._journal_file import prepare
+from identomat_async._polling._journal import _sql as sql
+from identomat_async._polling._journal._facts import JournalEntry, Note
+from identomat_async._polling._journal._file import prepare
 from identomat_async._polling._outcomes import Delivery
 from identomat_async._polling._state import PollState
 

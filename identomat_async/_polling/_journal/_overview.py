@@ -6,10 +6,10 @@ from pathlib import Path
 
 import attrs
 
-from identomat_async._polling._journal_file import journal_error
-from identomat_async._polling._journal_lock import is_locked
-from identomat_async._polling._journal_sql import KEPT, MIGRATIONS, checked_version
-from identomat_async._polling._journal_sqlite import lock_path
+from identomat_async._polling._journal._file import journal_error
+from identomat_async._polling._journal._lock import is_locked
+from identomat_async._polling._journal._sql import KEPT, MIGRATIONS, checked_version
+from identomat_async._polling._journal._sqlite import lock_path
 from identomat_async.errors import JournalError
 
 # Up to how many seconds, and what that is called.

@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from identomat_async._polling._journal_sql import migrate
+from identomat_async._polling._journal._sql import migrate
 from identomat_async.errors import JournalError
 
 # Where file locks or shared memory do not reach everybody who has the file open.

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, cast
 
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._journal import JournalEntry, Note
+from identomat_async._polling._journal._facts import JournalEntry, Note
 from identomat_async._polling._outcomes import (
     DeadlinePassed,
     Delivery,

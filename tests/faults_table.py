@@ -98,7 +98,8 @@ def _read(row: Row) -> str:
     result, media = row.comes.get("result"), row.comes.get("media")
     if media is None or result == media:
         return _called(result)
-    return f"media: {_called(media)}"
+    own = f"media: {_called(media)}"
+    return own if result is None else f"{_called(result)}; {own}"
 
 
 def _called(facts: Facts | None) -> str:

@@ -1,6 +1,7 @@
 """Either HTTP library, what is left on a connection, and proxies: over real sockets."""
 
 import base64
+import gc
 import logging
 import re
 import socket
@@ -8,8 +9,9 @@ import ssl
 import subprocess
 import sys
 import traceback
+import weakref
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -257,6 +259,25 @@ async def test_what_a_cancelled_connect_leaves_behind_is_closed() -> None:
         await _Plug(Network()).connect_tcp()
 
     assert aborted == ["it"]
+
+
+async def test_a_connect_that_fails_leaves_nothing_to_the_garbage_collector() -> None:
+    left: list[weakref.ref[object]] = []
+
+    class Network:
+        def connect_tcp(self) -> None:
+            held = Network()
+            left.append(weakref.ref(held))
+            raise OSError
+
+    plug = _Plug(Network())
+    gc.disable()
+    try:
+        with suppress(OSError):
+            await plug.connect_tcp()
+        assert [held() for held in left] == [None]
+    finally:
+        gc.enable()
 
 
 async def test_what_else_the_library_asks_of_its_network_goes_through() -> None:

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Awaitable, Coroutine, Sized
 from contextlib import suppress
 from traceback import walk_tb
+from types import TracebackType
 from typing import Any, Final, Never, Protocol
 
 import anyio.lowlevel
@@ -166,9 +167,7 @@ class _Plug:
         try:
             self._stream = await self._backend.connect_tcp(*args, **keywords)
         except BaseException as error:
-            # anyio before 4.16 forgets what it has just connected if the task is cancelled.
-            for frame, _ in walk_tb(error.__traceback__):
-                _abort(frame.f_locals.get("connected_stream"))
+            _abort_forgotten(error.__traceback__)
             raise
         protocol = getattr(getattr(self._stream, "_stream", None), "_protocol", None)
         self.received = getattr(protocol, "read_queue", ())
@@ -226,6 +225,14 @@ def _abort(stream: Any) -> None:
     # 4.16 lets others run before it puts an end to that. On trio there is nothing to do.
     with suppress(AttributeError):
         stream._transport.abort()
+
+
+def _abort_forgotten(trace: TracebackType | None) -> None:
+    # anyio before 4.16 forgets what it has just connected if the task is cancelled. The first
+    # frame is our own: before Python 3.13 to look into it would have it keep the error, and
+    # the error keeps the frame.
+    for frame, _ in walk_tb(trace and trace.tb_next):
+        _abort(frame.f_locals.get("connected_stream"))
 
 
 async def _end(**_: object) -> Never:

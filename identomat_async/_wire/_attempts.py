@@ -1,17 +1,25 @@
 """One call of the API, whole: its attempts, what they cost, and the error it ends with."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Generic, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import Generic, Protocol, TypeVar
 
 import anyio
 import attrs
 from tenacity import AsyncRetrying, RetryCallState
 
-from identomat_async._pause import JITTER
+from identomat_async._pause import JITTER, Pause
 from identomat_async._wire._files import Sink
-from identomat_async._wire._protocol import Operation, WireRequest
+from identomat_async._wire._protocol import Endpoint, Operation, WireRequest
 from identomat_async._wire._reply import Reply
-from identomat_async._wire._retry import LONGEST_ASKED_WAIT, asked_wait, may_repeat, sound_wait
+from identomat_async._wire._retry import (
+    LONGEST_ASKED_WAIT,
+    Quota,
+    RetryPolicy,
+    asked_wait,
+    may_repeat,
+    sound_wait,
+)
 from identomat_async._wire._transport import Progress
 from identomat_async.errors import (
     ClientClosedError,
@@ -21,10 +29,32 @@ from identomat_async.errors import (
     SessionNotFoundError,
 )
 
-if TYPE_CHECKING:
-    from identomat_async._wire._call import Caller
-
 T = TypeVar("T")
+
+
+class Way(Protocol):
+    """What the attempts of all calls of a client go through."""
+
+    @property
+    def endpoint(self) -> Endpoint: ...
+    @property
+    def retry(self) -> RetryPolicy: ...
+    @property
+    def quota(self) -> Quota: ...
+    @property
+    def pause(self) -> Pause: ...
+    @property
+    def is_closed(self) -> bool: ...
+
+    def admitted(self, operation: Operation) -> AbstractAsyncContextManager[None]:
+        """Hold a place in the budget."""
+        ...
+
+    async def attempt(
+        self, operation: Operation, request: WireRequest, *, sink: Sink | None, progress: Progress
+    ) -> Reply:
+        """Make one request; return its reply if it is a success."""
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -51,11 +81,11 @@ class Call(Generic[T]):
 class Attempts(Generic[T]):
     """The attempts of one call, and what they cost."""
 
-    def __init__(self, caller: "Caller", call: Call[T], span: float) -> None:
+    def __init__(self, way: Way, call: Call[T], span: float) -> None:
         self.span = span
         self.started = anyio.current_time()
         self.count = 0
-        self._caller = caller
+        self._way = way
         self._call = call
         self._progress = Progress()
         self._was_applied = False
@@ -73,18 +103,18 @@ class Attempts(Generic[T]):
         Raises:
             IdentomatError: What the last attempt ended with.
         """
-        request = self._caller.endpoint.request(self._call.operation, self._call.params)
+        request = self._way.endpoint.request(self._call.operation, self._call.params)
         if not self.span:
             raise self.cut_off()
         value = await self._answer(request)
         if self._call.sink is not None:
             await self._call.sink.commit()
-        self._caller.quota.earn(self._spent)
+        self._way.quota.earn(self._spent)
         return value
 
     def cut_off(self) -> IdentomatError:
         """Return the error of a call that was ended from outside."""
-        if self._caller.is_closed:
+        if self._way.is_closed:
             return closed()
         return RequestTimeoutError(
             f"no answer within the deadline of {self.span:g} s", retryable=True, reason="deadline"
@@ -106,17 +136,17 @@ class Attempts(Generic[T]):
 
     async def _once(self, request: WireRequest) -> T:
         self._refuse_if_paused_for_long()
-        async with self._caller.admitted(self._call.operation):
+        async with self._way.admitted(self._call.operation):
             if self._call.sink is not None:
                 await self._call.sink.rewind()
             self.count += 1
-            reply = await self._caller.attempt(
+            reply = await self._way.attempt(
                 self._call.operation, request, sink=self._call.sink, progress=self._progress
             )
         return self._call.decode(reply)
 
     def _refuse_if_paused_for_long(self) -> None:
-        remaining = self._caller.pause.remaining()
+        remaining = self._way.pause.remaining()
         if remaining > min(self._left(), LONGEST_ASKED_WAIT * (1 + JITTER)):
             raise RateLimitedError(
                 "the service asked this client to wait longer than this call may take",
@@ -138,16 +168,16 @@ class Attempts(Generic[T]):
 
     def _wait(self, state: RetryCallState) -> float:
         # What the service asked for has become a pause of the whole client.
-        said = sound_wait(self._caller.retry.wait, state, _error_of(state))
-        return max(said, self._caller.pause.remaining())
+        said = sound_wait(self._way.retry.wait, state, _error_of(state))
+        return max(said, self._way.pause.remaining())
 
     def _stop(self, state: RetryCallState) -> bool:
         error = _error_of(state)
-        if state.attempt_number >= self._caller.retry.attempts_for(self._call.operation):
+        if state.attempt_number >= self._way.retry.attempts_for(self._call.operation):
             return True
         if asked_wait(error) > LONGEST_ASKED_WAIT or state.upcoming_sleep >= self._left():
             return True
-        cost = self._caller.quota.spend(error)
+        cost = self._way.quota.spend(error)
         if cost is None:
             error.reason = error.reason or "quota"
         self._spent += cost or 0

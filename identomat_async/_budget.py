@@ -11,11 +11,14 @@ _LOWEST, _HIGHEST = 1e-9, 1e9
 
 
 def _above_zero(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (is_number and _LOWEST <= value <= _HIGHEST):
+    if not (_is_number(value) and _LOWEST <= value <= _HIGHEST):
         raise ConfigurationError(
             f"{attribute.name} must be a finite number above 0, from {_LOWEST:g} to {_HIGHEST:g}"
         )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def whole(value: object, *, name: str) -> int:
@@ -86,6 +89,23 @@ class RateBudget:
     def release(self) -> None:
         """Give a place back."""
         self._places.release()
+
+
+def budget_of(rate: float | RateBudget | None, *, max_in_flight: int) -> RateBudget:
+    """
+    Return the budget that *rate* stands for, with *max_in_flight* if it is none itself.
+
+    Raises:
+        ConfigurationError: It is no number above 0, or *max_in_flight* is no whole one.
+    """
+    if isinstance(rate, RateBudget):
+        return rate
+    is_rate = rate is None or (_is_number(rate) and rate > 0)
+    if not is_rate:
+        raise ConfigurationError(
+            "rate must be requests per second, above 0; or a RateBudget; or None for no ceiling"
+        )
+    return RateBudget(rate, max_in_flight=max_in_flight)
 
 
 def places_of(budget: RateBudget) -> Places:

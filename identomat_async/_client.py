@@ -7,10 +7,11 @@ from typing import Self, Unpack
 
 import anyio
 
-from identomat_async._budget import RateBudget
+from identomat_async._budget import RateBudget, budget_of, whole
 from identomat_async._clock import Deadline, Seconds, seconds
 from identomat_async._edge import refusing
 from identomat_async._model._result import SessionResult
+from identomat_async._polling._hub import checked_observers
 from identomat_async._polling._outcomes import Outcome, Until
 from identomat_async._polling._poller import ResultPoller
 from identomat_async._wire._call import Caller
@@ -29,9 +30,6 @@ from identomat_async._wire._setup import (
     AnyTransport,
     ClientOptions,
     account_of_environment,
-    budget_of,
-    checked_max_connections,
-    checked_observers,
     checked_retry,
     checked_timeout,
     transport_of,
@@ -114,7 +112,7 @@ class IdentomatClient(Methods):
             base_url=checked_base_url(place.reveal()),
             encoding=encoding,
         )
-        limit = checked_max_connections(max_connections)
+        limit = whole(max_connections, name="max_connections")
         http = library(engine)
         caller = Caller(
             library=http,
@@ -122,7 +120,7 @@ class IdentomatClient(Methods):
             timeout=checked_timeout(timeout),
             deadline=None if deadline is None else seconds(deadline, name="deadline"),
             retry=checked_retry(retry),
-            budget=budget_of(rate, max_connections=limit),
+            budget=None if rate is None else budget_of(rate, max_in_flight=limit),
             max_connections=limit,
             transport=transport_of(
                 transport,
@@ -240,7 +238,6 @@ class IdentomatClient(Methods):
             AuthenticationError: The service refuses the company key.
         """
         self._caller.check_usable()
-        in_flight = self._caller.max_connections
-        budget = RateBudget(rate, max_in_flight=in_flight) if rate is None else rate
-        poller = ResultPoller(self, rate=budget, max_in_flight=in_flight, observers=self._observers)
+        limit = self._caller.max_connections
+        poller = ResultPoller(self, rate=rate, max_in_flight=limit, observers=self._observers)
         return await poller.wait_all(tokens, deadline=deadline, until=until)

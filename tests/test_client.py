@@ -300,6 +300,7 @@ CANARY = "canary"
         ({"transport": CANARY}, "transport must be an httpx2? transport"),
         ({"observers": [CANARY]}, "observers must be a list of functions"),
         ({"observers": print}, "observers must be a list of functions"),
+        ({"observers": [anyio.sleep]}, "observers must be plain functions"),
     ],
 )
 def test_a_client_that_cannot_work_is_not_made(keywords: dict[str, Any], why: str) -> None:

@@ -330,9 +330,17 @@ async def test_a_journal_that_fails_in_the_middle_ends_the_pass_with_one_error(s
         await sweep(source, journal, Handler(), rate=None)
 
 
-async def test_nobody_at_all_cannot_sweep(source, journal):
-    with pytest.raises(ConfigurationError, match="concurrency"):
-        await sweep(source, journal, Handler(), concurrency=0)
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        ({"concurrency": 0}, "concurrency must be a whole number"),
+        ({"concurrency": 1.5}, "concurrency must be a whole number"),
+        ({"rate": "50"}, "rate must be requests per second"),
+    ],
+)
+async def test_a_pass_that_cannot_work_is_refused(source, journal, keywords, said):
+    with pytest.raises(ConfigurationError, match=said):
+        await sweep(source, journal, Handler(), **keywords)
 
 
 async def test_a_pass_that_is_cut_off_keeps_no_place_in_a_budget(source, journal):

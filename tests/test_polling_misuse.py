@@ -44,7 +44,7 @@ async def handle(delivery: object) -> None:
         pytest.param({"observers": [Observer()]}, "plain functions", id="async-object"),
         pytest.param({"observers": ["log"]}, "functions that take an event", id="no-observer"),
         pytest.param({"rate": 1e-300}, "per_second", id="hardly-any-rate"),
-        pytest.param({"rate": "50"}, "per_second", id="text-rate"),
+        pytest.param({"rate": "50"}, "rate must be requests per second", id="text-rate"),
     ],
 )
 async def test_a_poller_that_cannot_work_is_refused(

@@ -14,9 +14,7 @@ class Hub:
     __slots__ = ("_observers", "errors")
 
     def __init__(self, observers: Iterable[Observer]) -> None:
-        if not isinstance(observers, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
-            raise ConfigurationError("observers must be a list of functions")
-        self._observers = tuple(map(_checked, observers))
+        self._observers = checked_observers(observers)
         self.errors: int = 0
 
     def __bool__(self) -> bool:
@@ -31,9 +29,21 @@ class Hub:
                 self.errors += 1
 
 
+def checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
+    """
+    Return *observers* if they are plain functions.
+
+    Raises:
+        ConfigurationError: They are not.
+    """
+    if not isinstance(observers, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+        raise ConfigurationError("observers must be a list of functions that take an event")
+    return tuple(map(_checked, observers))
+
+
 def _checked(observer: Observer) -> Observer:
     if not callable(observer):
-        raise ConfigurationError("observers must be functions that take an event")
+        raise ConfigurationError("observers must be a list of functions that take an event")
     # Also of an object that is called like one.
     if any(map(inspect.iscoroutinefunction, (observer, getattr(observer, "__call__", None)))):  # noqa: B004 - not whether it is callable
         raise ConfigurationError(

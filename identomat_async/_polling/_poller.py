@@ -13,7 +13,7 @@ from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 from tenacity.wait import wait_base
 
-from identomat_async._budget import RateBudget, whole
+from identomat_async._budget import RateBudget, budget_of, whole
 from identomat_async._clock import Deadline, Seconds, seconds
 from identomat_async._edge import refusing, result_or_refusal
 from identomat_async._model._result import SessionResult
@@ -91,9 +91,7 @@ class ResultPoller(Gauges):
         observers: Iterable[Observer] = (),
     ) -> None:
         source = source_of(client)
-        budget = (
-            rate if isinstance(rate, RateBudget) else RateBudget(rate, max_in_flight=max_in_flight)
-        )
+        budget = budget_of(rate, max_in_flight=max_in_flight)
         purger = purger_of(
             client,
             purge,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import anyio
 import attrs
 
-from identomat_async._budget import RateBudget
+from identomat_async._budget import RateBudget, budget_of, whole
 from identomat_async._clock import Clock
 from identomat_async._polling._asking import asked
 from identomat_async._polling._courier import Handler, refusal
@@ -29,7 +29,7 @@ from identomat_async._polling._source import HasSource, ResultSource
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import Answer, poll_step
 from identomat_async._polling._tasks import task_group
-from identomat_async.errors import ConfigurationError, IdentomatError
+from identomat_async.errors import IdentomatError
 
 # When so many looks in a row have failed, the service is down; the next pass will see.
 _DOWN = 20
@@ -73,10 +73,7 @@ async def sweep(
         ConfigurationError: An argument cannot work.
         JournalError: The journal cannot be read or written.
     """
-    if concurrency < 1:
-        raise ConfigurationError("concurrency must be 1 or more")
-    if not isinstance(rate, RateBudget):
-        rate = RateBudget(rate, max_in_flight=concurrency)
+    budget = budget_of(rate, max_in_flight=whole(concurrency, name="concurrency"))
     policy = policy or PollPolicy(retry_wait=client.source.retry_wait)
     return await sweep_at(
         Clock(),
@@ -84,7 +81,7 @@ async def sweep(
         journal,
         on_delivery,
         policy=policy,
-        rate=rate,
+        rate=budget,
         concurrency=concurrency,
         delete=getattr(client, "delete", None),
     )

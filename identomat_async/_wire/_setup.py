@@ -97,33 +97,6 @@ def checked_retry(retry: object) -> RetryPolicy:
     return retry
 
 
-def checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
-    """Return *observers* if they are functions."""
-    if isinstance(observers, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
-        functions = tuple(observers)
-        if all(callable(function) for function in functions):
-            return functions
-    raise ConfigurationError("observers must be a list of functions that take an event")
-
-
-def checked_max_connections(limit: object) -> int:
-    """Return *limit* if it is a whole number above 0."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise ConfigurationError("max_connections must be a whole number, 1 or more")
-    return limit
-
-
-def budget_of(rate: float | RateBudget | None, *, max_connections: int) -> RateBudget | None:
-    """Return the budget that *rate* stands for; None for no ceiling."""
-    if rate is None or isinstance(rate, RateBudget):
-        return rate
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0:  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
-        raise ConfigurationError(
-            "rate must be requests per second, above 0; or a RateBudget; or None for no ceiling"
-        )
-    return RateBudget(rate, max_in_flight=max_connections)
-
-
 def transport_of(
     given: AnyTransport | None,
     *,

@@ -10,7 +10,12 @@ poller's decision as a pure function.
 from identomat_async import errors, events
 from identomat_async._budget import RateBudget
 from identomat_async._client import IdentomatClient
-from identomat_async._model._documents import GeneralDocument
+from identomat_async._model._documents import (
+    DocumentPage,
+    GeneralDocument,
+    GeneralDocumentData,
+    GeneralDocumentPage,
+)
 from identomat_async._model._findings import (
     Answer,
     Questionnaire,
@@ -31,6 +36,7 @@ from identomat_async._model._steps import (
     Step,
     UserQuestionnaire,
 )
+from identomat_async._polling._durations import Durations
 from identomat_async._polling._journal._facts import Journal, JournalEntry, Note
 from identomat_async._polling._journal._sqlite import SqliteJournal
 from identomat_async._polling._journal._tables import MemoryJournal
@@ -48,12 +54,13 @@ from identomat_async._polling._outcomes import (
 from identomat_async._polling._person import wait_person
 from identomat_async._polling._policy import Pending, PollPolicy
 from identomat_async._polling._poller import ResultPoller
-from identomat_async._polling._state import PollState
+from identomat_async._polling._state import Doubt, PollState, Trouble
 from identomat_async._polling._step import poll_step
 from identomat_async._polling._sweep import sweep
 from identomat_async._polling._tally import PollerStats
 from identomat_async._polling._view import WatchedSession
 from identomat_async._wire._retry import RetryPolicy
+from identomat_async._wire._setup import ClientOptions
 from identomat_async.errors import (
     ApiError,
     AuthenticationError,
@@ -81,12 +88,18 @@ __all__ = [
     "ApiError",
     "AuthenticationError",
     "ClientClosedError",
+    "ClientOptions",
     "ConfigurationError",
     "ConnectionFailedError",
     "DeadlinePassed",
     "Delivery",
+    "DocumentPage",
+    "Doubt",
+    "Durations",
     "Flags",
     "GeneralDocument",
+    "GeneralDocumentData",
+    "GeneralDocumentPage",
     "IdentomatClient",
     "IdentomatError",
     "Journal",
@@ -131,6 +144,7 @@ __all__ = [
     "Step",
     "TechnicalDetails",
     "TransportError",
+    "Trouble",
     "UnexpectedRedirectError",
     "Until",
     "UserQuestionnaire",

@@ -28,7 +28,7 @@ from identomat_async._wire._protocol import (
     to_json,
     widget_url,
 )
-from identomat_async._wire._retry import Quota, asked_wait, may_repeat, wait_fault
+from identomat_async._wire._retry import Quota, asked_wait, attempts_for, may_repeat, wait_fault
 from identomat_async._wire._secret import Secret
 from identomat_async._wire._signing import (
     authorization,
@@ -311,8 +311,8 @@ def test_a_conflict_is_worth_one_repeat_and_a_deletion_more() -> None:
 
 
 def test_a_deletion_gets_two_attempts_more_unless_there_are_to_be_no_repeats() -> None:
-    assert [RetryPolicy().attempts_for(each) for each in (BEGIN, RESULT, DELETE)] == [3, 3, 5]
-    assert RetryPolicy(attempts=1).attempts_for(DELETE) == 1
+    assert [attempts_for(each, RetryPolicy()) for each in (BEGIN, RESULT, DELETE)] == [3, 3, 5]
+    assert attempts_for(DELETE, RetryPolicy(attempts=1)) == 1
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_repeats_run_out_and_come_back_with_successes() -> None:
     assert repr(quota) == "<Quota 18 of 30>"
     assert quota.spend(RateLimitedError()) == 5
     quota.earn(1000)
-    assert quota.tokens == 30
+    assert quota.points == 30
 
 
 def test_without_a_quota_repeats_cost_nothing() -> None:

@@ -33,7 +33,7 @@ from identomat_async.errors import (
 # The library that a client uses in this run.
 httpx: Any = import_module((IdentomatClient.__init__.__kwdefaults__ or {}).get("engine") or "httpx")
 
-QUOTA, TOKENS = 500, 100
+QUOTA, POINTS = 500, 100
 LONGEST = RetryPolicy(wait=wait_fault(random=lambda: 1.0), quota=QUOTA)
 
 CALLS: dict[str, Callable[[IdentomatClient], Awaitable[object]]] = {
@@ -97,12 +97,12 @@ class Service(httpx.AsyncBaseTransport):
 
 @attrs.frozen
 class Row:
-    """What a call comes to: waits, tokens left of 100, class, whether it may have worked."""
+    """What a call comes to: waits, points left of 100, class, whether it may have worked."""
 
     method: str
     answers: str
     waits: list[float]
-    tokens: int
+    points: int
     error: type[IdentomatError] | None = None
     applied: bool = False
 
@@ -196,11 +196,11 @@ async def outcome_of(call: Awaitable[object]) -> IdentomatError | None:
 async def test_each_sequence_of_answers_comes_to_what_the_table_says(row: Row) -> None:
     service = Service(*row.answers.split())
     async with IdentomatClient("k", transport=lambda: service, retry=LONGEST) as client:
-        client.source.quota.tokens = TOKENS
+        client.source.quota.points = POINTS
         error = await outcome_of(CALLS[row.method](client))
 
     assert service.gaps == pytest.approx(row.waits, abs=0.01)
-    assert client.source.quota.tokens == row.tokens
+    assert client.source.quota.points == row.points
     assert type(error) is (row.error or type(None))
     if error is not None:
         assert error.attempts == len(service.times) == len(row.waits) + 1
@@ -208,26 +208,26 @@ async def test_each_sequence_of_answers_comes_to_what_the_table_says(row: Row) -
 
 
 @pytest.mark.parametrize(
-    ("tokens", "answers", "requests", "left"),
+    ("points", "answers", "requests", "left"),
     [(13, "500", 1, 13), (14, "500", 2, 0), (27, "500", 2, 13), (4, "429", 1, 4), (9, "429", 2, 4)],
 )
-async def test_without_the_tokens_for_it_nothing_is_repeated(
-    tokens: int, answers: str, requests: int, left: int
+async def test_without_the_points_for_it_nothing_is_repeated(
+    points: int, answers: str, requests: int, left: int
 ) -> None:
     service = Service(answers)
     async with IdentomatClient("k", transport=lambda: service, retry=LONGEST) as client:
-        client.source.quota.tokens = tokens
+        client.source.quota.points = points
         error = await outcome_of(client.result("t"))
 
     assert isinstance(error, ServerError | RateLimitedError)
-    assert (len(service.times), client.source.quota.tokens) == (requests, left)
+    assert (len(service.times), client.source.quota.points) == (requests, left)
     assert (error.reason, error.retryable) == ("quota", True)
 
 
 async def test_the_reason_that_an_error_has_stays() -> None:
     service = Service("page")
     async with IdentomatClient("k", transport=lambda: service, retry=LONGEST) as client:
-        client.source.quota.tokens = 0
+        client.source.quota.points = 0
         error = await outcome_of(client.result("t"))
 
     assert error is not None

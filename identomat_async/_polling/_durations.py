@@ -6,7 +6,11 @@ from typing import Self
 
 class Durations(tuple[float, ...]):  # noqa: SLOT001 - a tuple has no room for slots
     """
-    Seconds from begin to decision, one number per session.
+    Seconds from begin to decision, one number per session; `wait_learned` takes them.
+
+    Args:
+        decided: The numbers.
+        censored: As the attribute.
 
     Attributes:
         censored: Seconds for which other sessions were watched that came to no decision.

@@ -17,6 +17,7 @@ from identomat_async._wire._retry import (
     Quota,
     RetryPolicy,
     asked_wait,
+    attempts_for,
     may_repeat,
     sound_wait,
 )
@@ -173,7 +174,7 @@ class Attempts(Generic[T]):
 
     def _stop(self, state: RetryCallState) -> bool:
         error = _error_of(state)
-        if state.attempt_number >= self._way.retry.attempts_for(self._call.operation):
+        if state.attempt_number >= attempts_for(self._call.operation, self._way.retry):
             return True
         if asked_wait(error) > LONGEST_ASKED_WAIT or state.upcoming_sleep >= self._left():
             return True

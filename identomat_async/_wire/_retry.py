@@ -76,7 +76,7 @@ class RetryPolicy:
         attempts: Requests one call may make, the first included; `delete` two more.
         wait: The seconds between them: any tenacity wait strategy. Where it raises or gives
             no seconds, nothing is waited, and the error of the call says so in a note.
-        quota: Tokens that all calls of a client share. A repeat costs 14 of them (5 when
+        quota: Points that all calls of a client share. A repeat costs 14 of them (5 when
             throttled), which come back if it succeeds, and each plain success gives 1; so
             a service that is down is not asked much more than it is called. The error
             of a call that was not repeated for want of them has the reason ``"quota"``,
@@ -90,35 +90,36 @@ class RetryPolicy:
     wait: wait_base = attrs.field(factory=wait_fault, validator=_strategy)
     quota: int | None = attrs.field(default=500, validator=_not_negative)
 
-    def attempts_for(self, operation: Operation) -> int:
-        """Return how many requests one call of *operation* may make."""
-        return 1 if self.attempts == 1 else self.attempts + operation.extra_attempts
-
 
 class Quota:
-    """The tokens that repeats cost, shared by the calls of one client."""
+    """The points that repeats cost, shared by the calls of one client."""
 
     def __init__(self, capacity: int | None) -> None:
         self._capacity = capacity
-        self.tokens: int = 0 if capacity is None else capacity
+        self.points: int = 0 if capacity is None else capacity
 
     def __repr__(self) -> str:
-        return f"<Quota {self.tokens} of {self._capacity}>"
+        return f"<Quota {self.points} of {self._capacity}>"
 
     def spend(self, error: IdentomatError) -> int | None:
         """Pay for one repeat after *error*; return its cost, None if it is too dear."""
         cost = _THROTTLED_COST if isinstance(error, RateLimitedError) else _COST
         if self._capacity is None:
             return 0
-        if cost > self.tokens:
+        if cost > self.points:
             return None
-        self.tokens -= cost
+        self.points -= cost
         return cost
 
     def earn(self, spent: int) -> None:
         """Give back what a call that succeeded has *spent*, or 1 if that is nothing."""
         if self._capacity is not None:
-            self.tokens = min(self._capacity, self.tokens + (spent or 1))
+            self.points = min(self._capacity, self.points + (spent or 1))
+
+
+def attempts_for(operation: Operation, policy: RetryPolicy) -> int:
+    """Return how many requests one call of *operation* may make."""
+    return 1 if policy.attempts == 1 else policy.attempts + operation.extra_attempts
 
 
 def may_repeat(error: BaseException | None, operation: Operation, *, tries: int) -> bool:

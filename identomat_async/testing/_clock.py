@@ -1,5 +1,6 @@
 """Time that stands still until a test lets it pass."""
 
+import asyncio
 import math
 import threading
 import warnings
@@ -133,7 +134,7 @@ class VirtualClock:
             self._until = max(self._until, self._now)
         self._wake()
 
-    def new_event_loop(self) -> VirtualLoop:
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
         """Make an asyncio event loop on this clock; a ``loop_factory`` as others take it."""
         loop = VirtualLoop(self, self._followers.discard)
         self._followers.add(loop)

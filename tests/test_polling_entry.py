@@ -18,7 +18,7 @@ from identomat_async._polling._outcomes import (
 from identomat_async._polling._policy import PollPolicy, Step
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import step
-from identomat_async._polling._waiting import Group, Lone, Member, Waiter
+from identomat_async._polling._waiters import Group, Lone, Member, Waiter
 from identomat_async.errors import (
     ConfigurationError,
     ConnectionFailedError,

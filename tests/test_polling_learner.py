@@ -15,7 +15,7 @@ from identomat_async._polling._policy import PollPolicy
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import nudged
-from identomat_async._polling._waiting import Group, Member
+from identomat_async._polling._waiters import Group, Member
 from identomat_async.errors import (
     AuthenticationError,
     ConnectionFailedError,

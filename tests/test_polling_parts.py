@@ -25,7 +25,7 @@ from identomat_async._polling._raising import result_of
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
 from identomat_async._polling._tally import Tally
-from identomat_async._polling._waiting import Group, Member
+from identomat_async._polling._waiters import Group, Member
 from identomat_async.errors import (
     AuthenticationError,
     IdentomatError,

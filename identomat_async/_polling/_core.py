@@ -28,7 +28,7 @@ from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
 from identomat_async._polling._standing import Standing
 from identomat_async._polling._terms import Terms
-from identomat_async._polling._waiting import Lone
+from identomat_async._polling._waiters import Lone
 from identomat_async._polling._waits import Waits
 from identomat_async.errors import ClientClosedError, ConfigurationError, IdentomatError
 

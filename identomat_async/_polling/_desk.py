@@ -17,7 +17,7 @@ from identomat_async._polling._schedule import FLOOR, first_gap
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import nudged
 from identomat_async._polling._terms import Terms, begun_at
-from identomat_async._polling._waiting import Waiter
+from identomat_async._polling._waiters import Waiter
 from identomat_async.events import Starved, WatchBegun, WatchDiscarded
 
 # With fewer looks than this within a deadline, finding out is a matter of luck.

@@ -20,7 +20,7 @@ from identomat_async._polling._roster import Roster
 from identomat_async._polling._source import ResultSource
 from identomat_async._polling._step import Answer
 from identomat_async._polling._tasks import task_group
-from identomat_async._polling._waiting import Lone
+from identomat_async._polling._waiters import Lone
 from identomat_async._polling._worker import Worker, closed, too_slow
 from identomat_async.errors import IdentomatError
 

@@ -19,7 +19,7 @@ from identomat_async._polling._outcomes import (
 from identomat_async._polling._policy import Pending, PollPolicy, Step
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import deadline_passed, is_over, settled, unanswered
-from identomat_async._polling._waiting import Waiter
+from identomat_async._polling._waiters import Waiter
 
 # The place of an entry while a look at it is under way.
 ASKED: Final = "asked"

@@ -27,7 +27,7 @@ from identomat_async._polling._step import (
     step,
 )
 from identomat_async._polling._tally import Tally
-from identomat_async._polling._waiting import Waiter
+from identomat_async._polling._waiters import Waiter
 from identomat_async._polling._wishes import Wishes
 from identomat_async.errors import (
     AuthenticationError,

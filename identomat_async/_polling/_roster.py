@@ -10,7 +10,7 @@ from identomat_async._polling._demand import Demand
 from identomat_async._polling._entry import ASKED, Entry
 from identomat_async._polling._outcomes import MANUAL_CHECK
 from identomat_async._polling._state import PollState
-from identomat_async._polling._waiting import Waiter
+from identomat_async._polling._waiters import Waiter
 
 
 @attrs.define(eq=False, repr=False)

@@ -12,7 +12,7 @@ from identomat_async._polling._desk import Desk
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._outcomes import Outcome, Until
 from identomat_async._polling._terms import checked_until
-from identomat_async._polling._waiting import Group, Lone, Member
+from identomat_async._polling._waiters import Group, Lone, Member
 
 # What another process polls is looked at here after so many seconds, if nothing comes.
 SELDOM = 3600.0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 from anyio.lowlevel import current_token
 
 from identomat_async._polling._journal._file import BUSY, journal_error, opened
-from identomat_async._polling._waiting import Signal
+from identomat_async._polling._waiters import Signal
 from identomat_async.errors import ConfigurationError, JournalError
 
 if TYPE_CHECKING:

@@ -1,4 +1,12 @@
-"""The `identomat` command line: one file per command, put together in `_app`."""
+"""
+The `identomat` command line.
+
+Each command has a module of its name, and `_app` puts them together; `main` imports that
+only when it is called, so that a missing extra ends in advice. What a command finds or
+counts (`_doctor_checks`, `_board`, `_demo_judge`) knows nothing of how it is shown. Data
+goes to stdout and words for people to stderr, every ending has its exit code, and what is
+personal is shown on request only.
+"""
 
 import os
 import sys

@@ -1,6 +1,5 @@
-"""The command `identomat result`, and how a session that was read is shown."""
+"""The command `identomat result`."""
 
-import sys
 from functools import partial
 
 import anyio
@@ -9,9 +8,8 @@ import typer
 from identomat_async._cli._account import Account, BaseUrl, CaFile, KeyFile, SecretFile
 from identomat_async._cli._exits import Exit
 from identomat_async._cli._options import AsJson, ShowPersonal, Token
-from identomat_async._cli._terminal import console_for, put, put_json, say
 from identomat_async._cli._tokens import one_token
-from identomat_async._cli._told import HIDDEN, Told, as_table, of_result, result_document
+from identomat_async._cli._told import of_result, show
 
 
 def result(
@@ -30,19 +28,6 @@ def result(
     )
     perform = partial(_perform, account, one_token(token), json=json, show_personal=show_personal)
     raise typer.Exit(anyio.run(perform))
-
-
-def show(told: Told, *, json: bool, show_personal: bool) -> None:
-    """Write what is told of one session to stdout."""
-    if json:
-        put_json(told.document(show_personal=show_personal))
-        return
-    put(told.line(show_personal=show_personal))
-    if told.result is not None:
-        members = result_document(told.result, show_personal=show_personal)
-        console_for(sys.stdout).print(as_table(members))
-        if not show_personal:
-            say(HIDDEN)
 
 
 async def _perform(account: Account, token: str, *, json: bool, show_personal: bool) -> Exit:

@@ -1,5 +1,6 @@
 """What is told of a session: as one JSON object, and in words; personal data only if asked for."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import cast
 
@@ -9,7 +10,7 @@ from rich.text import Text
 
 from identomat_async import Outcome, PollFailed, SessionGone, SessionResult, SessionStatus, Settled
 from identomat_async._cli._exits import Exit, of_error, of_outcome, of_status
-from identomat_async._cli._terminal import plain
+from identomat_async._cli._terminal import console_for, plain, put, put_json, say
 from identomat_async.errors import IdentomatError
 
 HIDDEN = "Personal data is not shown; --show-personal shows it."
@@ -71,6 +72,19 @@ class Told:
         if show_personal and self.reference:
             name += f"({plain(self.reference)}) "
         return name + self.explained
+
+
+def show(told: Told, *, json: bool, show_personal: bool) -> None:
+    """Write what is told of one session to stdout."""
+    if json:
+        put_json(told.document(show_personal=show_personal))
+        return
+    put(told.line(show_personal=show_personal))
+    if told.result is not None:
+        members = result_document(told.result, show_personal=show_personal)
+        console_for(sys.stdout).print(as_table(members))
+        if not show_personal:
+            say(HIDDEN)
 
 
 def of_result(result: SessionResult, *, token: str, token_hash: str) -> Told:

@@ -23,10 +23,9 @@ from identomat_async._cli._options import (
     Tokens,
     UntilWhat,
 )
-from identomat_async._cli._result import show
 from identomat_async._cli._terminal import console_for, is_lively, is_piped, put, put_json, say
 from identomat_async._cli._tokens import Reading, one_token, sources_of
-from identomat_async._cli._told import Told
+from identomat_async._cli._told import Told, show
 from identomat_async._cli._watch_run import Plan, Waiting
 from identomat_async.errors import ConfigurationError, IdentomatError
 

@@ -71,7 +71,7 @@ async def test_jobs_that_follow_each_other_deliver_once(ground):
         ctx = {"client": client, "redis": queue, "deliver": ground.deliver}
         token = await client.begin()
         ground.failures = 1
-        await queue.enqueue_job("poll", ground.page["watch"](token, reference="7"), _defer_by=45)
+        await queue.enqueue_job("poll", ground.page["watch"](token, reference="7"), _defer_by=50)
         while queue.jobs:
             stored, delay = queue.jobs.popleft()
             assert 0 < delay <= 300

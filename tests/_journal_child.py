@@ -93,9 +93,9 @@ class Deadly(SqliteJournal):
         self._die("status-known")
         return stand
 
-    async def handed_over(self, deliveries, *, at):
+    async def finished(self, deliveries, *, at):
         self._die("handler-done")
-        await super().handed_over(deliveries, at=at)
+        await super().finished(deliveries, at=at)
         self._die("acked")
 
 

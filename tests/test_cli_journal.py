@@ -60,7 +60,7 @@ async def filled(journal: SqliteJournal) -> None:
     deliveries = [Delivery(id=f"id-of-{each.token[6:]}", outcome=each) for each in outcomes]
     await journal.known(deliveries, at=now - 130)
     await journal.refused("id-of-refused", attempts=3, error="LookupError")
-    await journal.handed_over({"id-of-done": "0123456789ab"}, at=now)
+    await journal.finished({"id-of-done": "0123456789ab"}, at=now)
 
 
 def test_it_shows_who_holds_it_what_is_watched_and_what_was_refused(path):

@@ -316,7 +316,7 @@ async def test_a_row_that_cannot_be_read_is_discarded_and_nudged_as_others():
 
 
 @pytest.mark.parametrize("select", sql._LIVE)
-async def test_what_was_handed_over_is_not_gone_through_for_what_is_live(select):
+async def test_what_is_finished_is_not_gone_through_for_what_is_live(select):
     journal = MemoryJournal()
     await journal.live()
     assert journal._connection is not None

@@ -218,13 +218,13 @@ async def test_a_file_that_others_could_read_is_closed_to_them(path):
     await again.release()
 
 
-async def test_of_a_session_handed_over_only_hash_and_times_are_left(path):
+async def test_of_a_finished_session_only_hash_and_times_are_left(path):
     journal = SqliteJournal(path)
     await journal.watched([state_of("secret-token", reference="user:4711")], leave_notes=False)
     delivery = Delivery(id="d" * 32, outcome=settled("secret-token"))
     assert await journal.known([delivery], at=50.0) == [True]
     await journal.refused(delivery.id, attempts=1, error="LookupError")
-    await journal.handed_over({delivery.id: "0123456789ab"}, at=60.0)
+    await journal.finished({delivery.id: "0123456789ab"}, at=60.0)
 
     (row,) = await journal._read(
         lambda connection: connection.execute("SELECT * FROM session").fetchall()
@@ -237,12 +237,12 @@ async def test_of_a_session_handed_over_only_hash_and_times_are_left(path):
     assert b"user:4711" not in everything_in(path)
 
 
-async def test_what_was_handed_over_does_not_stay_in_the_log_of_a_poller_that_goes_on(path):
+async def test_what_is_finished_does_not_stay_in_the_log_of_a_poller_that_goes_on(path):
     journal = SqliteJournal(path)
     assert await journal.acquire()
     await journal.watched([state_of("secret-token", reference="user:4711")], leave_notes=False)
     await journal.known([Delivery(id="d" * 32, outcome=settled("secret-token"))], at=50.0)
-    await journal.handed_over({"d" * 32: "0123456789ab"}, at=60.0)
+    await journal.finished({"d" * 32: "0123456789ab"}, at=60.0)
     assert b"secret-token" in everything_in(path)
 
     with anyio.fail_after(5):
@@ -333,14 +333,14 @@ async def test_nothing_of_a_person_is_in_any_file_at_any_time(path):
     assert PERSON.encode() not in everything_in(path)
 
 
-async def test_what_was_handed_over_long_ago_is_cleared_out(path):
+async def test_what_was_finished_long_ago_is_cleared_out(path):
     journal = SqliteJournal(path)
     await wrote(journal, "old", "new")
     ago = {"old": 8 * 86400, "new": 86400}
     for token, seconds in ago.items():
         delivery = Delivery(id=token, outcome=settled(token))
         await journal.known([delivery], at=1.0)
-        await journal.handed_over({token: f"hash-of-{token}"}, at=time.time() - seconds)
+        await journal.finished({token: f"hash-of-{token}"}, at=time.time() - seconds)
 
     assert await journal.acquire()
 
@@ -697,13 +697,13 @@ async def test_what_others_left_is_seen_after_a_failure(path, monkeypatch):
     await other.release()
 
 
-async def test_what_was_handed_over_is_cleared_out_while_it_runs(path):
+async def test_what_is_finished_is_cleared_out_while_it_runs(path):
     journal = SqliteJournal(path)
     assert await journal.acquire()
     await wrote(journal, "old", "new")
     await journal.known([Delivery(id=name, outcome=settled(name)) for name in ("old", "new")], at=1)
     for name, at in (("old", 1.0), ("new", time.time())):
-        await journal.handed_over({name: f"hash-of-{name}"}, at=at)
+        await journal.finished({name: f"hash-of-{name}"}, at=at)
 
     def kept(connection):
         return connection.execute("SELECT token_hash FROM session").fetchall()

@@ -75,16 +75,16 @@ class Faulty(MemoryJournal):
         stand = await super().known(deliveries, at=at)
         return [True] * len(stand) if self.fault == "all stands" else stand
 
-    async def handed_over(self, deliveries, *, at):
+    async def finished(self, deliveries, *, at):
         if self.fault == "drops the next watch":
             for name in deliveries:
                 await super().discard(name.removeprefix("id-of-"), leave_notes=False)
-        if self.fault != "hands over again":
-            await super().handed_over(deliveries, at=at)
+        if self.fault != "finishes nothing":
+            await super().finished(deliveries, at=at)
 
     async def accepted(self, delivery, *, at):
         if self.fault == "forgets what is to be deleted":
-            await super().handed_over({delivery: "hash"}, at=at)
+            await super().finished({delivery: "hash"}, at=at)
         else:
             await super().accepted(delivery, at=at)
 
@@ -118,7 +118,7 @@ class Faulty(MemoryJournal):
         ("forgets outcomes", "what_a_watch_has_come_to_is_there_after_a_restart"),
         ("knows once", "what_was_written_before_stands"),
         ("all stands", "an_outcome_does_not_stand_for_what_was_discarded_or_wants_more"),
-        ("hands over again", "what_was_handed_over_comes_no_more"),
+        ("finishes nothing", "what_is_finished_comes_no_more"),
         (
             "forgets what is to be deleted",
             "what_was_accepted_comes_no_more_and_is_kept_to_be_deleted",

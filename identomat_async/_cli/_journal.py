@@ -48,7 +48,7 @@ def lines(found: Overview, now: float) -> Iterator[str]:
         yield f"  and {len(found.unacked) - _SHOWN} more"
     if found.undeleted:
         yield f"accepted, and the session not yet deleted: {found.undeleted}"
-    yield f"accepted within a week: {found.handed_over}"
+    yield f"accepted within a week: {found.finished}"
 
 
 def _holder(found: Overview, now: float) -> str:

@@ -108,12 +108,12 @@ class Core:
 
     @property
     def watched(self) -> int:
-        """How many watches there are whose outcome has not been handed over."""
+        """How many watches there are whose outcome was not taken or not accepted."""
         written = 0 if self.ledger is None else len(self.ledger)
         return self.desk.watching + written + len(self.outbox) + len(self.outbox.unacked)
 
     def has(self, token: str) -> bool:
-        """Tell whether a session is watched and its outcome not handed over."""
+        """Tell whether a session is watched, and its outcome not taken or not accepted."""
         return self.desk.has(token) or (self.ledger is not None and self.ledger.has(token))
 
     def check(self) -> None:

@@ -47,7 +47,7 @@ class Desk:
         self._gaps: Sequence[float] = ()
 
     def has(self, token: str) -> bool:
-        """Tell whether a session is watched and its outcome not handed over."""
+        """Tell whether a session is watched, and its outcome not taken or not accepted."""
         entry = self._roster.live.get(token)
         return token in self._outbox or (entry is not None and entry.delivers)
 

@@ -16,14 +16,14 @@ class Gauges:
         return f"<{type(self).__name__} of {len(self)} sessions>"
 
     def __len__(self) -> int:
-        """Count the watches whose outcome has not been handed over."""
+        """Count the watches whose outcome was not taken, or not accepted by a handler."""
         return self._core.watched
 
     def __bool__(self) -> bool:
         return True
 
     def __contains__(self, token: object) -> bool:
-        """Tell whether a session is watched and its outcome not handed over."""
+        """Tell whether a session is watched, and its outcome not taken or not accepted."""
         return isinstance(token, str) and self._core.has(token)
 
     def stats(self) -> PollerStats:

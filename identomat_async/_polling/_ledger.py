@@ -164,9 +164,9 @@ class Ledger:
         await self.scribe.deleting(delivery)
         self._ours.discard(delivery.id)
 
-    async def handed_over(self, name: str, token: str) -> None:
+    async def finished(self, name: str, token: str) -> None:
         """Return when it is durable that all is done about the delivery *name*."""
-        await self.scribe.handed_over(name, token)
+        await self.scribe.finished(name, token)
 
     def refused(self, delivery: Delivery, error: str) -> None:
         """Note that the handler raised *error*."""
@@ -198,7 +198,7 @@ class Ledger:
                     self.scribe.worked("to keep up")
 
     async def close(self) -> None:
-        """Leave the journal to others; what is not handed over stays there."""
+        """Leave the journal to others; what is not finished stays there."""
         self._be("idle")
         self._desk.clear()
         self._outbox.clear()

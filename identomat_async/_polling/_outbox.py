@@ -28,7 +28,7 @@ class Outbox:
         self.is_full: bool = False
         self.unacked: dict[str, Delivery] = {}
         # How many of the unacked there are of each session.
-        self._handed_over: Counter[str] = Counter()
+        self._unacked_of: Counter[str] = Counter()
         self._in_hand: set[str] = set()
         self._since: dict[str, float] = {}
         self._has_room = has_room
@@ -41,7 +41,7 @@ class Outbox:
         return len(self._waiting)
 
     def __contains__(self, token: object) -> bool:
-        return token in self._waiting or token in self._handed_over
+        return token in self._waiting or token in self._unacked_of
 
     @property
     def tokens(self) -> KeysView[str]:
@@ -100,7 +100,7 @@ class Outbox:
         """Keep a delivery, as the next attempt at it, while the handler has it in hand."""
         again = attrs.evolve(delivery, attempt=delivery.attempt + 1, redelivered=True)
         if delivery.id not in self.unacked:
-            self._handed_over[delivery.token] += 1
+            self._unacked_of[delivery.token] += 1
         self.unacked[delivery.id] = again
         self._in_hand.add(delivery.id)
         self._since.setdefault(delivery.id, anyio.current_time())
@@ -129,7 +129,7 @@ class Outbox:
     def discard(self, token: str) -> bool:
         """Forget what there is of a session; True if there was anything."""
         names = list[str]()
-        if token in self._handed_over:
+        if token in self._unacked_of:
             names = [name for name, held in self.unacked.items() if held.token == token]
         for name in names:
             self._drop(name)
@@ -139,7 +139,7 @@ class Outbox:
 
     def clear(self) -> None:
         """Forget everything, which is written down elsewhere."""
-        for kept in (self._waiting, self.unacked, self._handed_over, self._since, self._in_hand):
+        for kept in (self._waiting, self.unacked, self._unacked_of, self._since, self._in_hand):
             kept.clear()
         self._weigh()
 
@@ -157,9 +157,9 @@ class Outbox:
     def _drop(self, name: str) -> None:
         delivery = self.unacked.pop(name, None)
         if delivery is not None:
-            self._handed_over[delivery.token] -= 1
-            if not self._handed_over[delivery.token]:
-                del self._handed_over[delivery.token]
+            self._unacked_of[delivery.token] -= 1
+            if not self._unacked_of[delivery.token]:
+                del self._unacked_of[delivery.token]
         self._since.pop(name, None)
         self._in_hand.discard(name)
 

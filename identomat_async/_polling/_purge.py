@@ -50,7 +50,7 @@ class Ledger(Acceptance, Protocol):
 
     async def deleting(self, delivery: Delivery) -> None: ...
 
-    async def handed_over(self, name: str, token: str) -> None: ...
+    async def finished(self, name: str, token: str) -> None: ...
 
 
 class Purger:
@@ -151,7 +151,7 @@ class Purger:
     async def _settle(self, token: str) -> None:
         for name in self._names.get(token, ()):
             if self.ledger is not None:
-                await self.ledger.handed_over(name, token)
+                await self.ledger.finished(name, token)
         self._names.pop(token, None)
         self.undeleted.pop(token, None)
 
@@ -201,7 +201,7 @@ async def delete_within(budget: RateBudget | None, delete: Deletes, token: str) 
 def by_acceptance(
     entries: Iterable[JournalEntry],
 ) -> tuple[list[JournalEntry], list[JournalEntry]]:
-    """Return those that are accepted and yet to be deleted, and those to be handed over."""
+    """Return those that are accepted and yet to be deleted, and the rest."""
     accepted, rest = list[JournalEntry](), list[JournalEntry]()
     for entry in entries:
         (accepted if entry.accepted else rest).append(entry)

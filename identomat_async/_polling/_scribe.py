@@ -65,12 +65,12 @@ class Scribe:
 
     async def accepted(self, delivery: Delivery) -> None:
         """Return when it is written down that the handler has accepted *delivery*."""
-        await self.handed_over(delivery.id, delivery.token)
+        await self.finished(delivery.id, delivery.token)
 
-    async def handed_over(self, name: str, token: str) -> None:
+    async def finished(self, name: str, token: str) -> None:
         """Return when it is written down that all is done about the delivery *name*."""
         hashes = {name: self.token_hash(token)}
-        await self._insist(lambda: self.journal.handed_over(hashes, at=self.now()))
+        await self._insist(lambda: self.journal.finished(hashes, at=self.now()))
 
     async def deleting(self, delivery: Delivery) -> None:
         """Return when it is written down that *delivery* is accepted, its session not deleted."""

@@ -158,7 +158,7 @@ class _Broom:
         for entry in accepted:
             token = entry.state.token
             if token in watched or await self._is_wanted(token) or await self._deleted(token):
-                await self._hand_over(entry.delivery or "", token)
+                await self._finish(entry.delivery or "", token)
 
     async def _is_wanted(self, token: str) -> bool:
         # Others watch while a pass goes on, and so may the handler.
@@ -245,9 +245,9 @@ class _Broom:
             _logger.warning("the delivery handler raised %s for delivery %s", name, delivery.id)
             await self.journal.refused(delivery.id, attempts=delivery.attempt, error=name)
             return
-        await self._hand_over(delivery.id, delivery.token)
+        await self._finish(delivery.id, delivery.token)
         self._accepted += 1
 
-    async def _hand_over(self, name: str, token: str) -> None:
+    async def _finish(self, name: str, token: str) -> None:
         hashes = {name: self.source.token_hash(token)}
-        await self.journal.handed_over(hashes, at=self.clock.now())
+        await self.journal.finished(hashes, at=self.clock.now())

@@ -208,11 +208,11 @@ class JournalConformance:
         assert [entry.delivery for entry in entries] == [None, None], "they are watched on"
 
     @_run
-    async def test_what_was_handed_over_comes_no_more(self, make_journal: MakeJournal) -> None:
+    async def test_what_is_finished_comes_no_more(self, make_journal: MakeJournal) -> None:
         async def accept(journal: Journal) -> None:
             await journal.watched([state_of("one"), state_of("two")], leave_notes=False)
             await journal.known([delivery_of(settled("one"))], at=NOW + 1)
-            await journal.handed_over({"id-of-one": "hash-of-one"}, at=NOW + 2)
+            await journal.finished({"id-of-one": "hash-of-one"}, at=NOW + 2)
 
         await earlier(make_journal, accept)
         async with Held(make_journal()) as journal:
@@ -220,7 +220,7 @@ class JournalConformance:
             assert await journal.watching(["one", "two"]) == {"two"}
             assert not await journal.discard("one", leave_notes=False)
             (added,) = await journal.reconcile([state_of("one")], leave_notes=False)
-            assert added, "a session that was handed over can be watched again"
+            assert added, "a session that is finished can be watched again"
 
     @_run
     async def test_what_was_accepted_comes_no_more_and_is_kept_to_be_deleted(
@@ -237,7 +237,7 @@ class JournalConformance:
             assert not await journal.discard("one", leave_notes=False)
             (added,) = await journal.reconcile([state_of("one")], leave_notes=False)
             assert not added, "it is still there"
-            await journal.handed_over({"id-of-one": "hash-of-one"}, at=NOW + 3)
+            await journal.finished({"id-of-one": "hash-of-one"}, at=NOW + 3)
             left = await journal.live()
 
         assert [(entry.delivery, entry.accepted) for entry in entries] == [
@@ -257,7 +257,7 @@ class JournalConformance:
             await journal.known([delivery_of(settled("one", status="manual_check"))], at=NOW + 1)
             await journal.watched([again], leave_notes=False)
             both = await journal.live()
-            await journal.handed_over({"id-of-one": "hash-of-one"}, at=NOW + 3)
+            await journal.finished({"id-of-one": "hash-of-one"}, at=NOW + 3)
             left = await journal.live()
 
         assert [entry.delivery for entry in both] == ["id-of-one", None]

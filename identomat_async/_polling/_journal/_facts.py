@@ -15,7 +15,7 @@ NoteKind = Literal["watch", "discard", "nudge"]
 @attrs.frozen(kw_only=True)
 class JournalEntry:
     """
-    A session that a journal has and that has not been handed over.
+    A session that a journal has and that is not finished.
 
     Attributes:
         state: On what terms it is watched, and what is known of it.
@@ -58,7 +58,7 @@ class Note:
 
 class Journal(Protocol):
     """
-    Three facts per session: watched, status known, handed over.
+    Three facts per session: watched, status known, finished.
 
     What a method has returned from is durable. One poller at a time polls what is in a
     journal: the one that holds it. There is no claim on a session, no lease and no
@@ -140,7 +140,7 @@ class Journal(Protocol):
         Write down that the handler has accepted a delivery whose session is to be deleted.
 
         It comes no more, and is neither discarded nor nudged; the token is kept until it is
-        `handed_over`.
+        `finished`.
 
         Args:
             delivery: Its id.
@@ -148,9 +148,9 @@ class Journal(Protocol):
         """
         ...
 
-    async def handed_over(self, deliveries: Mapping[str, str], *, at: float) -> None:
+    async def finished(self, deliveries: Mapping[str, str], *, at: float) -> None:
         """
-        Write down that the handler has accepted deliveries.
+        Write down that the handler has accepted deliveries, and that nothing is left to do.
 
         Of those only the hash of the token and the times are kept, and these for a while.
 
@@ -189,7 +189,7 @@ class Journal(Protocol):
         ...
 
     async def live(self, tokens: Sequence[str] | None = None) -> Sequence[JournalEntry]:
-        """Return what has not been handed over, the oldest first; of *tokens*, or of all."""
+        """Return what is not finished, the oldest first; of *tokens*, or of all."""
         ...
 
     async def watching(self, tokens: Sequence[str]) -> set[str]:

@@ -56,7 +56,7 @@ class Overview:
         live: How many sessions are watched, by the age of the watch.
         unacked: The outcomes that were not accepted, the oldest first.
         undeleted: How many were accepted, and the session is yet to be deleted.
-        handed_over: How many were accepted in the last week, and all is done.
+        finished: How many were accepted in the last week, and all is done.
     """
 
     is_held: bool
@@ -65,7 +65,7 @@ class Overview:
     live: Mapping[str, int]
     unacked: Sequence[Unacked]
     undeleted: int
-    handed_over: int
+    finished: int
 
 
 def overview(path: Path, now: float) -> Overview:
@@ -118,7 +118,7 @@ def _read(connection: sqlite3.Connection, now: float, *, is_held: bool) -> Overv
         live=live,
         unacked=[Unacked(**dict(zip(names, row, strict=True))) for row in unacked],
         undeleted=undeleted.fetchone()[0],
-        handed_over=handed.fetchone()[0],
+        finished=handed.fetchone()[0],
     )
 
 

@@ -26,13 +26,14 @@ _logger = logging.getLogger("identomat_async")
 
 # "IDMT": whose file this is.
 APPLICATION = 0x49444D54
-# For so many seconds it can be seen that a session was handed over.
+# For so many seconds it can be seen that a session is finished.
 KEPT = 7 * 86400.0
 # A clock that was set by less moves nobody's deadline.
 _SLACK = 1.0
 _AT_A_TIME = 500
 
-# Each brings a file from the version that is its place in the list to the next.
+# Each brings a file from the version that is its place in the list to the next. What has the
+# time `handed` is finished.
 MIGRATIONS = (
     """
     CREATE TABLE session (
@@ -102,7 +103,7 @@ _REOPEN = f"""
     UPDATE OR IGNORE session SET known = NULL, delivery = NULL, outcome = NULL, verified = NULL,
         waited = NULL, last_error = NULL, rest = NULL, due = NULL {_UNACKED}
 """  # noqa: S608 - our own words
-_HANDED_OVER = f"""
+_FINISHED = f"""
     UPDATE session SET handed = ?, token_hash = ?, token = NULL, reference = NULL, status = NULL,
         rest = NULL, delivery = NULL, outcome = NULL, verified = NULL, last_error = NULL,
         handler_error = NULL {_UNACKED}
@@ -116,7 +117,7 @@ _THERE = tuple(
     f"FROM session WHERE token = ? AND {which}"
     for which in ("known IS NULL", "known IS NOT NULL AND handed IS NULL AND accepted IS NULL")
 )
-# Each by the index that has no row that was handed over, of which there may be a week's.
+# Each by the index that has no row that is finished, of which there may be a week's.
 _LIVE = tuple(
     f"SELECT id, {_LIVE_COLUMNS} FROM session INDEXED BY {index} WHERE {which}"  # noqa: S608
     for index, which in (
@@ -241,11 +242,9 @@ def accepted(connection: sqlite3.Connection, delivery: str, *, at: float) -> Non
     connection.execute(f"UPDATE session SET accepted = ? {_UNACKED}", [at, delivery])  # noqa: S608
 
 
-def handed_over(
-    connection: sqlite3.Connection, deliveries: Mapping[str, str], *, at: float
-) -> None:
+def finished(connection: sqlite3.Connection, deliveries: Mapping[str, str], *, at: float) -> None:
     connection.executemany(
-        _HANDED_OVER, [(at, token_hash, name) for name, token_hash in deliveries.items()]
+        _FINISHED, [(at, token_hash, name) for name, token_hash in deliveries.items()]
     )
     _prune(connection, at)
 

@@ -28,7 +28,7 @@ class SqliteJournal(TableJournal):
     the same time shares the wait for it. One thread does all of that. Several processes
     may use the same file: one polls, and the others stand by. The file can be read by its
     owner only, and holds tokens, references, times and known statuses, and nothing of a
-    person; of a session that was handed over, only the hash of its token and times are
+    person; of a session that is finished, only the hash of its token and times are
     left, for a week.
 
     Beside it lie SQLite's two files, ``-wal`` and ``-shm``, and ``-lock``; leave them alone.

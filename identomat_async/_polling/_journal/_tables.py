@@ -70,9 +70,9 @@ class TableJournal(ABC):
         """Write down that a delivery is accepted, its session not deleted; see `Journal`."""
         await self._write(partial(sql.accepted, delivery=delivery, at=at))
 
-    async def handed_over(self, deliveries: Mapping[str, str], *, at: float) -> None:
-        """Write down that the handler has accepted deliveries; see `Journal`."""
-        await self._write(partial(sql.handed_over, deliveries=deliveries, at=at))
+    async def finished(self, deliveries: Mapping[str, str], *, at: float) -> None:
+        """Write down that all is done about deliveries; see `Journal`."""
+        await self._write(partial(sql.finished, deliveries=deliveries, at=at))
 
     async def refused(self, delivery: str, *, attempts: int, error: str) -> None:
         """Write down that the handler raised; see `Journal`."""
@@ -87,7 +87,7 @@ class TableJournal(ABC):
         self._post(partial(sql.nudge, token=token))
 
     async def live(self, tokens: Sequence[str] | None = None) -> Sequence[JournalEntry]:
-        """Return what has not been handed over; see `Journal`."""
+        """Return what is not finished; see `Journal`."""
         return await self._read(partial(sql.live, tokens=tokens))
 
     async def watching(self, tokens: Sequence[str]) -> set[str]:

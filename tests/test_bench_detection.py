@@ -143,6 +143,7 @@ def test_every_law_is_watched_by_the_default_and_at_a_fixed_interval() -> None:
     }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("wait", [wait_fixed(30), detection.wait_person(every=30)])
 def test_a_fixed_interval_comes_out_as_it_must(wait: object) -> None:
     plan = Plan(law=USUAL, wait=wait, rate=1000.0, span=120.0)  # type: ignore[arg-type]

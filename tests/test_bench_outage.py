@@ -40,6 +40,7 @@ def test_who_is_never_answered_again_is_late() -> None:
     assert outage.figures(record(), sessions=200)["all polled again, p99 s"] == float("inf")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", outage.OUTAGES)
 def test_while_the_service_is_down_hardly_anybody_asks(fault: Fault) -> None:
     seen = carry_out(outage.outage(fault, sessions=100, ceiling=20))

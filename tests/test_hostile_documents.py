@@ -86,6 +86,7 @@ def read_or_none(reader: Callable[[bytes], Any], body: bytes) -> Any:
         return None
 
 
+@pytest.mark.thorough
 @settings(max_examples=300)
 @given(documents())
 def test_the_status_alone_is_that_of_the_whole_document(body: bytes) -> None:

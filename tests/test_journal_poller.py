@@ -809,6 +809,7 @@ async def test_a_clock_that_was_set_makes_no_burst_and_loses_nothing(source, jou
     assert max(sum(1 for later in at if start <= later < start + 1) for start in at) <= 21
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shift", [-3600, 3600])
 async def test_a_journal_of_another_time_loses_nothing_and_makes_no_burst(source, journal, shift):
     # As if the machine's clock had been set while nobody ran.

@@ -133,6 +133,7 @@ async def test_a_backlog_drains(source):
     assert len(source.looks) - before >= 0.95 * 20 * 100
 
 
+@pytest.mark.thorough
 async def test_those_under_review_leave_the_rate_to_the_others(source):
     under_review = watches(source, 2000, age=3600, name="reviewed")
     fresh = watches(source, 20, age=60)

@@ -26,6 +26,8 @@ from identomat_async import (
 from identomat_async._polling._policy import PollPolicy
 from identomat_async._polling._step import PollState, open_for
 
+pytestmark = pytest.mark.thorough
+
 RATE = 50
 # With the rate used up, chance alone makes the looks up to seven seconds late; a crowd that
 # comes due together makes them a minute late and more.
@@ -46,6 +48,7 @@ def are_open(source: Any, count: int, *, of: str = "session") -> list[str]:
 async def seconds_to_look(source: Any, token: str) -> float:
     start, seen = anyio.current_time(), len(source.looks)
     while all(name != token for _, name, _ in source.looks[seen:]):
+        seen = len(source.looks)
         await anyio.sleep(0.05)
     return anyio.current_time() - start
 

@@ -218,6 +218,7 @@ def test_what_a_poller_learned_brings_its_open_ones_along() -> None:
     assert learned != wait_learned(list(Durations(decided, censored=still_open)))
 
 
+@pytest.mark.thorough
 async def test_what_one_poller_saw_the_next_one_knows(source):
     tokens = [f"session-{number}" for number in range(35)]
     for number, token in enumerate(tokens):

@@ -93,6 +93,7 @@ async def each(made: list[Watch]) -> AsyncIterator[Watch]:
         yield watch
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("wait", [wait_person(), wait_fixed(5)])
 @pytest.mark.parametrize("kind", [iter, each])
 async def test_a_crowd_of_which_nobody_knows_how_large_it_is_makes_no_queue(
@@ -111,6 +112,7 @@ async def test_a_crowd_of_which_nobody_knows_how_large_it_is_makes_no_queue(
     assert len(times(source, began)) == 5000
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("wait", [wait_person(), wait_fixed(5)])
 async def test_who_comes_due_while_nobody_looks_comes_one_after_the_other(
     source, wait: wait_base

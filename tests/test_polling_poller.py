@@ -113,6 +113,7 @@ async def test_no_more_looks_at_a_time_than_allowed(source):
     assert source.peak == 3
 
 
+@pytest.mark.thorough
 async def test_the_schedule_stretches_instead_of_queueing(source):
     for token in tokens(150):
         source.says(token, "in_progress")

@@ -189,6 +189,7 @@ def least_product(abandon: float, life: float) -> float:
     return total**2 / (2 * (1 - abandon))
 
 
+@pytest.mark.thorough
 def test_delay_times_looks_is_near_the_least_possible() -> None:
     random_ = random.Random(1)  # noqa: S311 - for repeatability
     policy = PollPolicy(random=random_.random)

@@ -21,6 +21,7 @@ async def test_the_same_session_twice_in_a_crowd_is_one_watch(source):
         assert [outcome.token async for outcome in poller] == ["one"]
 
 
+@pytest.mark.thorough
 async def test_a_crowd_that_was_held_back_for_a_slow_consumer_goes_on(source):
     names = [f"t{number}" for number in range(1500)]
     for name in names:

@@ -85,6 +85,7 @@ def rows_struck(count: int = 20_000) -> Iterator[str]:
         yield fault.row
 
 
+@pytest.mark.thorough
 def test_rows_are_equally_likely_but_for_those_that_stall() -> None:
     struck = Counter(rows_struck())
     usual = struck.total() / (len(struck) - 3 + 3 * 0.3)

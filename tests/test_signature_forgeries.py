@@ -221,6 +221,7 @@ def forgery(luck: random.Random) -> Forgery:
     return body, other_headers(luck)
 
 
+@pytest.mark.thorough
 @settings(max_examples=100)
 @given(st.integers(min_value=0))
 def test_of_twenty_thousand_forged_answers_none_is_read(seed: int) -> None:

@@ -14,6 +14,7 @@ filterwarnings = error
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("settings", [WITH_ANYIO, WITH_ASYNCIO], ids=["anyio", "pytest-asyncio"])
 def test_every_block_is_a_test_that_passes(pytester: pytest.Pytester, settings: str) -> None:
     pytester.makepyfile(**{f"test_block_{n}": block for n, block in enumerate(BLOCKS)})

@@ -27,7 +27,7 @@ LANES = (10, 50)
 MOST_OF_BARE = 1.15
 MOST_OF_OBVIOUS = 0.65
 _LATENCY = 0.002
-# So soon again that there is always somebody due.
+# So soon again that, with enough sessions, there is always somebody due.
 _GAP = 0.5
 _SCHEDULE = wait_person(every=_GAP, quiet=_GAP, tail=1.0, floor=_GAP)
 _WARM_UP = 0.3
@@ -267,7 +267,7 @@ def gates(rounds: Sequence[Round], *, lanes: int) -> list[Gate]:
 def run(arguments: Sequence[str]) -> int:
     """Measure; return the exit code."""
     parser = plottable(options("e2e", __doc__, rounds=5))
-    parser.add_argument("--sessions", type=int, default=2000, help="how many (2000)")
+    parser.add_argument("--sessions", type=int, default=20_000, help="how many (20000)")
     parser.add_argument("--seconds", type=float, default=1.2, help="of each measurement (1.2)")
     parser.add_argument("--lanes", type=int, nargs="+", default=LANES, help="(10 50)")
     asked = parser.parse_args(arguments)

@@ -93,9 +93,10 @@ async def each(made: list[Watch]) -> AsyncIterator[Watch]:
         yield watch
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("wait", [wait_person(), wait_fixed(5)])
-@pytest.mark.parametrize("kind", [iter, each])
+@pytest.mark.parametrize(
+    "wait", [wait_person(), pytest.param(wait_fixed(5), marks=pytest.mark.thorough)]
+)
+@pytest.mark.parametrize("kind", [iter, pytest.param(each, marks=pytest.mark.thorough)])
 async def test_a_crowd_of_which_nobody_knows_how_large_it_is_makes_no_queue(
     source, wait: wait_base, kind: Callable[[list[Watch]], Iterable[Watch]]
 ) -> None:

@@ -305,7 +305,7 @@ class Engine:
                 now = self.now()
                 continue
             worker.entry = entry
-            if not self._is_roused:
+            if not self._is_roused and self._held_up_by is None:
                 self._rouse(now)
                 self.wake()
             await self._look(worker, entry, now)

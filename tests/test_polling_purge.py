@@ -99,6 +99,23 @@ async def test_so_is_the_last_one_of_a_block_that_is_left_and_no_one_if_it_raise
         assert poller.undeleted == {}
 
 
+async def test_those_who_delete_and_those_who_confirm_do_not_wait_for_one_another():
+    sandbox = Sandbox("k", life=Script.of("approved", after=60))
+    account = RateBudget(20, max_in_flight=1)
+    async with client_of(sandbox, rate=account) as client:
+        poller = poller_of(client, rate=RateBudget(50, max_in_flight=1), wait=wait_fixed(1))
+
+        async def handler(_: Delivery) -> None:
+            await anyio.sleep(0.07)  # then the next one waits for the rate, to be confirmed
+
+        async with running(poller, handler):
+            for _ in range(20):
+                await poller.watch(await client.begin())
+            await anyio.sleep(75)
+        assert kept(sandbox) == ()
+        assert poller.undeleted == {}
+
+
 # What is not
 
 

@@ -36,6 +36,7 @@ class Gates:
     halt: Halt
     wake: Callable[[], None] = attrs.field(default=lambda: None)
     budgets: tuple[Places, ...] = attrs.field(init=False)
+    _own_first: tuple[Places, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # The ceilings that a look obeys.
@@ -45,6 +46,8 @@ class Gates:
         # And in this order, the stricter first, since its place is kept while the other comes,
         # which is soon: so nobody is kept from the other's places while the stricter takes long.
         self.budgets = tuple(sorted(budgets, key=_strictness))
+        # Whoever deletes has a place of the poller's, and waits for one of the account's.
+        self._own_first = tuple(budgets)
 
     @property
     def rate(self) -> float | None:
@@ -118,7 +121,7 @@ class Gates:
         """Wait for a place in each budget, before all polls."""
         claimed: list[Places] = []
         try:
-            for budget in self.budgets:
+            for budget in self._own_first:
                 await budget.acquire(urgent=True)
                 claimed.append(budget)
         except BaseException:

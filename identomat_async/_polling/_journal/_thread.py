@@ -7,8 +7,10 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
@@ -39,12 +41,12 @@ class _Job(Generic[T]):
     __slots__ = (
         "_is_done",
         "_is_waited_for",
-        "_post",
         "_result",
         "_signal",
         "_work",
         "error",
         "kind",
+        "post",
     )
 
     def __init__(self, work: Work[T], *, kind: Kind, is_waited_for: bool = True) -> None:
@@ -55,10 +57,11 @@ class _Job(Generic[T]):
         self._is_done = False
         self._result: T | None = None
         self._signal = Signal()
-        self._post = _poster()
+        self.post = _poster()
 
     def do(self, connection: sqlite3.Connection) -> None:
-        """Do it; in the thread."""
+        """Do it, perhaps once more; in the thread."""
+        self.error = None
         try:
             self._result = self._work(connection)
         except sqlite3.Error:
@@ -66,12 +69,15 @@ class _Job(Generic[T]):
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
             self.error = error
 
-    def end(self) -> None:
-        """Wake whoever waits; in the thread."""
+    def wake(self) -> None:
+        """Wake whoever waits; in the event loop."""
+        self._is_done = True
+        self._signal.wake()
+
+    def tell(self) -> None:
+        """Log a failure that nobody waits to hear of."""
         if self.error is not None and not self._is_waited_for:
             _logger.warning("the journal was not written: %s", type(self.error).__name__)
-        with suppress(RuntimeError):  # the event loop is gone, and the task with it
-            self._post(self._wake)
 
     async def outcome(self) -> T:
         """
@@ -85,10 +91,6 @@ class _Job(Generic[T]):
         if self.error is not None:
             raise self.error
         return cast("T", self._result)
-
-    def _wake(self) -> None:
-        self._is_done = True
-        self._signal.wake()
 
 
 class JournalThread:
@@ -152,8 +154,7 @@ class JournalThread:
             self._do_all(jobs)
             if jobs[-1].kind == "close":
                 self._close()
-            for job in jobs:
-                job.end()
+            _end(jobs)
 
     def _take(self) -> list[_Job[Any]]:
         # As many as there are, up to one that closes; none if it is time to end.
@@ -212,12 +213,14 @@ class JournalThread:
 
     def _commit(self, connection: sqlite3.Connection, jobs: list[_Job[Any]]) -> None:
         connection.execute("BEGIN IMMEDIATE")
-        if len(jobs) == 1:
-            jobs[0].do(connection)
-            connection.execute("COMMIT" if jobs[0].error is None else "ROLLBACK")
-        else:
+        for job in jobs:
+            job.do(connection)
+        if any(job.error is not None for job in jobs):
+            # Rare, and two statements for each job are not worth it otherwise.
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
             self._do_each(connection, jobs)
-            connection.execute("COMMIT")
+        connection.execute("COMMIT")
         self.commits += 1
         self._is_untidy = True
 
@@ -242,6 +245,22 @@ class JournalThread:
         self._is_untidy = False
         if connection is not None:
             connection.close()
+
+
+def _end(jobs: Iterable[_Job[Any]]) -> None:
+    # An event loop is woken once for all that wait there: each time costs a system call.
+    ended = defaultdict[Callable[..., object], list[_Job[Any]]](list)
+    for job in jobs:
+        job.tell()
+        ended[job.post].append(job)
+    for post, theirs in ended.items():
+        with suppress(RuntimeError):  # the event loop is gone, and the tasks with it
+            post(partial(_wake, theirs))
+
+
+def _wake(jobs: Iterable[_Job[Any]]) -> None:
+    for job in jobs:
+        job.wake()
 
 
 def _nothing(_: sqlite3.Connection) -> None:

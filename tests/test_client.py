@@ -573,6 +573,19 @@ async def test_a_block_and_a_service_notice_that_the_client_was_closed() -> None
     assert anyio.current_time() - began <= 0.1
 
 
+async def test_a_wait_that_begins_on_a_closed_client_does_not_wait_for_the_end_of_a_pause() -> None:
+    client = client_of(Sandbox())
+    poller, token = ResultPoller(client), await client.begin()
+    client.source.pause.heed(600)
+    await client.aclose()
+    began = anyio.current_time()
+
+    with pytest.raises(ClientClosedError):
+        await poller.wait(token)
+
+    assert anyio.current_time() - began <= 0.1
+
+
 async def close_later(client: IdentomatClient) -> None:
     await anyio.sleep(5)
     await client.aclose()

@@ -253,6 +253,8 @@ class Caller:
             return
         self.home.check()
         self.is_closed = True
+        # Who is yet to ask learns of it now, and not when the service may be asked again.
+        self.pause.lift()
         try:
             await self._cut_off()
         finally:

@@ -30,9 +30,8 @@ def lowest() -> list[str]:
 def tests(session: nox.Session) -> None:
     """Run the whole suite, with both HTTP libraries."""
     session.install("-e", ".[test]")
-    session.run("pytest", *session.posargs)
-    session.run("pytest", "-m", "thorough and not nightly")
-    session.run("pytest", "--engine", "httpx2", *WIRE)
+    session.run("pytest", *WHOLE, *session.posargs)
+    session.run("pytest", *WHOLE, "--engine", "httpx2", *WIRE)
 
 
 @nox.session(python=OLDEST)
@@ -49,7 +48,7 @@ def tests_lowest(session: nox.Session) -> None:
     constraints = Path(session.create_tmp()) / "lowest.txt"
     constraints.write_text("\n".join(lowest()))
     session.install("-e", ".[test]", "-c", str(constraints))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *WHOLE, *session.posargs)
 
 
 @nox.session(python=OLDEST)
@@ -57,7 +56,8 @@ def tests_random(session: nox.Session) -> None:
     """Run the suite three times, each time in another order."""
     session.install("-e", ".[test]", "pytest-random-order>=1.1")
     for _ in range(3):
-        session.run("pytest", "--random-order", "--random-order-bucket=global", *session.posargs)
+        order = ("--random-order", "--random-order-bucket=global")
+        session.run("pytest", *WHOLE, *order, *session.posargs)
 
 
 @nox.session(python=OLDEST)
@@ -75,7 +75,7 @@ def wheel(session: nox.Session) -> None:
     place = tmp / "place"
     session.run("python", "-c", COPY, str(place))
     session.chdir(place)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *WHOLE, *session.posargs)
 
 
 @nox.session(python=OLDEST)
@@ -100,6 +100,8 @@ def benchmarks(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", "all", "--check", *session.posargs)
 
 
+# With what is marked `thorough`.
+WHOLE = ("-m", "not nightly and not durability and not browser")
 WIRE = [
     *sorted(map(str, Path("tests").glob("test_client*.py"))),
     *sorted(map(str, Path("tests").glob("test_wire_*.py"))),

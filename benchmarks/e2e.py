@@ -267,7 +267,7 @@ def gates(rounds: Sequence[Round], *, lanes: int) -> list[Gate]:
 def run(arguments: Sequence[str]) -> int:
     """Measure; return the exit code."""
     parser = plottable(options("e2e", __doc__, rounds=5))
-    parser.add_argument("--sessions", type=int, default=20_000, help="how many (20000)")
+    parser.add_argument("--sessions", type=int, default=5000, help="how many (5000)")
     parser.add_argument("--seconds", type=float, default=1.2, help="of each measurement (1.2)")
     parser.add_argument("--lanes", type=int, nargs="+", default=LANES, help="(10 50)")
     asked = parser.parse_args(arguments)

@@ -1,10 +1,13 @@
 """How many requests may be on the wire: per second, and at once."""
 
-from typing import Any
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
 
 import attrs
 
-from identomat_async._places import Places
+from identomat_async._places import Places, in_order
 from identomat_async.errors import ConfigurationError
 
 _LOWEST, _HIGHEST = 1e-9, 1e9
@@ -111,3 +114,21 @@ def budget_of(rate: float | RateBudget | None, *, max_in_flight: int) -> RateBud
 def places_of(budget: RateBudget) -> Places:
     """Return what *budget* gives, for a scheduler."""
     return budget._places  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - its own
+
+
+@contextmanager
+def obeyed_besides(budget: RateBudget) -> Generator[None]:
+    """Have the requests that calls make in a block obey *budget* too, beside their client's."""
+    before = _BESIDES.set(budget)
+    try:
+        yield
+    finally:
+        _BESIDES.reset(before)
+
+
+def ceilings(budget: RateBudget | None) -> tuple[Places, ...]:
+    """Return what a call obeys whose client has *budget*, in the order of taking from it."""
+    return in_order(places_of(each) for each in (budget, _BESIDES.get()) if each is not None)
+
+
+_BESIDES: Final[ContextVar[RateBudget | None]] = ContextVar("identomat_besides", default=None)

@@ -3,7 +3,7 @@
 import heapq
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import anyio
 
@@ -171,6 +171,34 @@ class Places:
             self._kept.pop(ticket.owner, None)
         if self._queue:
             self._queue[0][2].wake()
+
+
+def in_order(places: Iterable[Places]) -> tuple[Places, ...]:
+    """
+    Return *places*, each once, in the order in which everybody has to take from them.
+
+    In one order for all: who waits for two at a time could wait for one another otherwise. And
+    in this one, the stricter first, since its place is kept while the other comes, which is
+    soon: so nobody is kept from the other's places while the stricter takes long.
+    """
+    return tuple(sorted(dict.fromkeys(places), key=_strictness))
+
+
+async def acquire_all(places: Sequence[Places], *, urgent: bool) -> None:
+    """Wait for a place of each of *places*, which are `in_order`; urgent ones overtake."""
+    acquired: list[Places] = []
+    try:
+        for each in places:
+            await each.acquire(urgent=urgent)
+            acquired.append(each)
+    except BaseException:
+        for each in acquired:
+            each.release()
+        raise
+
+
+def _strictness(places: Places) -> tuple[float, int]:
+    return math.inf if places.per_second is None else places.per_second, places.number
 
 
 def _sated_at(plan: tuple[object, tuple[float, float]]) -> float:

@@ -6,7 +6,7 @@ import pytest
 from identomat_async import RateBudget
 from identomat_async._budget import places_of
 from identomat_async._pause import LONGEST_PAUSE, Pause
-from identomat_async._places import Places
+from identomat_async._places import Places, in_order
 from identomat_async.errors import ConfigurationError
 
 
@@ -25,6 +25,12 @@ def test_a_count_must_be_whole_and_above_zero(name: str, figure: int) -> None:
 
 def test_its_repr_shows_its_figures() -> None:
     assert repr(RateBudget(5)) == "RateBudget(5, burst=1, max_in_flight=20)"
+
+
+def test_everybody_takes_from_the_stricter_ceiling_first_and_once_from_each() -> None:
+    free, fast, slow = (Places(rate, burst=1, max_in_flight=1) for rate in (None, 50.0, 5.0))
+
+    assert in_order([free, fast, slow, fast]) == (slow, fast, free)
 
 
 async def starts(budget: RateBudget, requests: int, *, took: float = 0.0) -> list[float]:

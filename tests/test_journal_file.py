@@ -7,7 +7,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -183,6 +185,67 @@ async def test_a_piece_of_work_that_fails_does_not_undo_the_others(path):
 
     assert len(raised) == 1
     assert await journal.watching(["zero", "one", "two"]) == {"zero", "one", "two"}
+    await journal.release()
+
+
+@asynccontextmanager
+async def at_once(journal):
+    """Have everything that is asked of a journal in this block be one batch."""
+    go_on = threading.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(journal._read, lambda _: go_on.wait(10))
+        while not journal._thread._jobs.empty():
+            await anyio.sleep(0.001)
+        yield tasks
+        await anyio.wait_all_tasks_blocked()
+        go_on.set()
+
+
+async def test_in_one_batch_too_it_undoes_nothing_of_the_others(path):
+    journal, failed = SqliteJournal(path), []
+
+    def fail(connection):
+        connection.execute("DELETE FROM session")
+        raise LookupError
+
+    async def bad() -> None:
+        with pytest.raises(LookupError) as caught:
+            await journal._write(fail)
+        failed.append(caught.value)
+
+    await wrote(journal, "zero")
+    before = journal._thread.commits
+    async with at_once(journal) as tasks:
+        tasks.start_soon(wrote, journal, "one")
+        tasks.start_soon(bad)
+        tasks.start_soon(wrote, journal, "two")
+
+    assert journal._thread.commits == before + 1
+    assert len(failed) == 1
+    assert await journal.watching(["zero", "one", "two"]) == {"zero", "one", "two"}
+    await journal.release()
+
+
+async def test_an_event_loop_is_woken_once_for_all_that_was_committed(path, monkeypatch):
+    journal, posts = SqliteJournal(path), []
+    post = journal_thread._poster()
+
+    def counting(function):
+        posts.append(function)
+        post(function)
+
+    def gone(_):
+        raise RuntimeError("the event loop is closed")
+
+    async with at_once(journal) as tasks:
+        monkeypatch.setattr(journal_thread, "_poster", lambda: gone)
+        journal.nudge("nobody")  # of an event loop that is no longer there
+        monkeypatch.setattr(journal_thread, "_poster", lambda: counting)
+        for number in range(20):
+            tasks.start_soon(wrote, journal, f"session-{number}")
+
+    assert len(posts) == 1
+    assert len(await journal.live()) == 20
     await journal.release()
 
 

@@ -25,7 +25,9 @@ from identomat_async import (
     Until,
     sweep,
 )
+from identomat_async._budget import ceilings
 from identomat_async._clock import Clock
+from identomat_async._places import acquire_all
 from identomat_async._polling._sweep import sweep_at
 from identomat_async.testing._journal_ground import NOW, delivery_of, settled, state_of
 from tests._handlers import Handler
@@ -198,9 +200,11 @@ async def test_a_deletion_takes_one_place_in_each_budget(source, journal, is_sha
     taken: list[tuple[int, int]] = []
 
     async def delete(token: str) -> None:
-        await own.acquire(urgent=True)  # as a client's call does
+        places = ceilings(own)  # as a client's call does
+        await acquire_all(places, urgent=True)
         taken.append((own.in_flight, rate.in_flight))
-        own.release()
+        for each in places:
+            each.release()
 
     source.budget, source.delete = own, delete
     await left_to_be_deleted(journal, "one", "two")

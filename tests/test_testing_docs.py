@@ -42,14 +42,15 @@ import pytest
 
 def pytest_generate_tests(metafunc):
     metafunc.fixturenames.append("n")
-    metafunc.parametrize("n", range(5))
+    metafunc.parametrize("n", range(20))
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    began = time.process_time()
+    began, spent = time.perf_counter(), time.process_time()
     result = yield
+    spent, passed = time.process_time() - spent, time.perf_counter() - began
     with open("times", "a") as times:
-        print(item.name, time.process_time() - began, file=times)
+        print(item.name, spent, passed, file=times)
     return result
 """
 
@@ -64,9 +65,11 @@ def test_and_takes_less_than_50_milliseconds(
 
     run = pytester.runpytest_subprocess("-p", "anyio", "-p", "pytest_identomat")
 
-    run.assert_outcomes(passed=10)
+    run.assert_outcomes(passed=40)
 
-    # Processor time with setup and teardown. One run imports what is not there yet.
-    times = [line.rsplit(" ", 1) for line in (pytester.path / "times").read_text().splitlines()]
+    # With setup and teardown. One run imports what is not there yet; others may keep the machine
+    # busy, but nothing waits.
+    times = [line.rsplit(" ", 2) for line in (pytester.path / "times").read_text().splitlines()]
     for backend in ("asyncio", "trio"):
-        assert min(float(spent) for name, spent in times if backend in name) < 0.05
+        assert min(float(spent) for name, spent, _ in times if backend in name) < 0.05
+        assert min(float(passed) for name, _, passed in times if backend in name) < 0.5

@@ -8,7 +8,7 @@ import attrs
 
 from identomat_async._budget import RateBudget, places_of
 from identomat_async._clock import Clock
-from identomat_async._places import TIMER_SLACK, Places
+from identomat_async._places import TIMER_SLACK, Places, acquire_all, in_order
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._outage import Outage
 from identomat_async._polling._source import ResultSource
@@ -36,18 +36,11 @@ class Gates:
     halt: Halt
     wake: Callable[[], None] = attrs.field(default=lambda: None)
     budgets: tuple[Places, ...] = attrs.field(init=False)
-    _own_first: tuple[Places, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # The ceilings that a look obeys.
         both = (self.budget, self.source.budget)
-        budgets = {places_of(each): None for each in both if each is not None}
-        # In one order for all: who waits for two at a time could wait for one another otherwise.
-        # And in this order, the stricter first, since its place is kept while the other comes,
-        # which is soon: so nobody is kept from the other's places while the stricter takes long.
-        self.budgets = tuple(sorted(budgets, key=_strictness))
-        # Whoever deletes has a place of the poller's, and waits for one of the account's.
-        self._own_first = tuple(budgets)
+        self.budgets = in_order(places_of(each) for each in both if each is not None)
 
     @property
     def rate(self) -> float | None:
@@ -119,15 +112,7 @@ class Gates:
 
     async def claim(self) -> None:
         """Wait for a place in each budget, before all polls."""
-        claimed: list[Places] = []
-        try:
-            for budget in self._own_first:
-                await budget.acquire(urgent=True)
-                claimed.append(budget)
-        except BaseException:
-            for budget in claimed:
-                budget.release()
-            raise
+        await acquire_all(self.budgets, urgent=True)
 
     def opening(self, now: float, clock: Clock, *, ours: int) -> tuple[float, HeldUpBy | None]:
         """Return when they open, and what holds us up until then; *ours* looks are under way."""
@@ -173,7 +158,3 @@ class Gates:
 def _strictest(budgets: Sequence[Places], *, but: Places | None = None) -> float:
     rates = [budget.per_second for budget in budgets if budget is not but]
     return min((rate for rate in rates if rate is not None), default=math.inf)
-
-
-def _strictness(budget: Places) -> tuple[float, int]:
-    return _strictest([budget]), budget.number

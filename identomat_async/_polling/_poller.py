@@ -96,7 +96,6 @@ class ResultPoller(Gauges):
             client,
             purge,
             budget=budget,
-            own=source.budget,
             is_watched=self.__contains__,
             token_hash=source.token_hash,
         )

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import anyio
 from anyio.abc import TaskGroup
 
-from identomat_async._budget import RateBudget
+from identomat_async._budget import RateBudget, obeyed_besides
 from identomat_async._polling._courier import Acceptance
 from identomat_async._polling._journal._facts import JournalEntry
 from identomat_async._polling._outcomes import Delivery, Outcome, Settled
@@ -59,14 +59,14 @@ class Purger:
 
     *undeleted* are those that are not, with the name of the class of the error that the last
     try ended with, None before the first. *is_watched* tells whether a session is watched
-    again, and so to stay; *budget* is a ceiling that *delete* does not obey by itself.
+    again, and so to stay; *budget* is a ceiling that is obeyed beside the client's.
     """
 
     def __init__(
         self,
         delete: Deletes,
         *,
-        budget: RateBudget | None,
+        budget: RateBudget,
         is_watched: Callable[[str], bool],
         token_hash: Callable[[str], str],
     ) -> None:
@@ -157,7 +157,8 @@ class Purger:
 
     async def _deleted(self, token: str) -> bool:
         try:
-            await delete_within(self._budget, self._delete, token)
+            with obeyed_besides(self._budget):
+                await self._delete(token)
         except IdentomatError as error:
             self._failed(token, error)
             return False
@@ -186,18 +187,6 @@ class Purger:
         heapq.heappush(self._due, (due, next(self._order), token))
 
 
-async def delete_within(budget: RateBudget | None, delete: Deletes, token: str) -> None:
-    """Delete a session under *budget*, None if there is none that *delete* does not obey."""
-    if budget is None:
-        await delete(token)
-        return
-    await budget.acquire(urgent=True)
-    try:
-        await delete(token)
-    finally:
-        budget.release()
-
-
 def by_acceptance(
     entries: Iterable[JournalEntry],
 ) -> tuple[list[JournalEntry], list[JournalEntry]]:
@@ -224,7 +213,6 @@ def purger_of(
     purge: Purge | None,
     *,
     budget: RateBudget,
-    own: RateBudget | None,
     is_watched: Callable[[str], bool],
     token_hash: Callable[[str], str],
 ) -> Purger | None:
@@ -235,7 +223,6 @@ def purger_of(
         client: Whose method deletes.
         purge: What the caller wishes.
         budget: The poller's ceiling.
-        own: The ceiling that the client's calls obey anyway.
         is_watched: Whether a session is watched.
         token_hash: What stands for a session in the log.
 
@@ -251,7 +238,7 @@ def purger_of(
         raise ConfigurationError("purge needs an IdentomatClient, which deletes")
     return Purger(
         delete,
-        budget=None if budget is own else budget,
+        budget=budget,
         is_watched=is_watched,
         token_hash=token_hash,
     )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import anyio
 import attrs
 
-from identomat_async._budget import RateBudget, budget_of, whole
+from identomat_async._budget import RateBudget, budget_of, obeyed_besides, whole
 from identomat_async._clock import Clock
 from identomat_async._polling._asking import asked
 from identomat_async._polling._courier import Handler, refusal
@@ -18,7 +18,7 @@ from identomat_async._polling._journal._facts import Journal, JournalEntry
 from identomat_async._polling._outage import Outage
 from identomat_async._polling._outcomes import Delivery, Outcome
 from identomat_async._polling._policy import Pending, PollPolicy
-from identomat_async._polling._purge import Deletes, by_acceptance, delete_within
+from identomat_async._polling._purge import Deletes, by_acceptance
 from identomat_async._polling._redelivery import (
     is_reversed,
     outcome_without_document,
@@ -167,12 +167,9 @@ class _Broom:
     async def _deleted(self, token: str) -> bool:
         if self.delete is None or not self._may_ask():
             return False
-        # The client's call obeys its own ceiling by itself, and would wait for a place held here.
-        budget = self.gates.budget
         try:
-            await delete_within(
-                None if budget is self.source.budget else budget, self.delete, token
-            )
+            with obeyed_besides(self.gates.budget):
+                await self.delete(token)
         except IdentomatError as error:
             self._failures += 1
             name, said = self.source.token_hash(token), type(error).__name__

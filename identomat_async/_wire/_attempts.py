@@ -48,7 +48,7 @@ class Way(Protocol):
     def is_closed(self) -> bool: ...
 
     def admitted(self, operation: Operation) -> AbstractAsyncContextManager[None]:
-        """Hold a place in the budget."""
+        """Hold a place in each budget."""
         ...
 
     async def attempt(

@@ -13,12 +13,13 @@ import anyio
 import attrs
 from tenacity.wait import wait_base
 
-from identomat_async._budget import RateBudget
+from identomat_async._budget import RateBudget, ceilings
 from identomat_async._clock import Deadline, LoopTime, deadline_at
 from identomat_async._home import Home
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._pause import Pause
+from identomat_async._places import acquire_all
 from identomat_async._wire._attempts import Attempts, Call, closed
 from identomat_async._wire._bare import bare, without_frames
 from identomat_async._wire._documents import result_of, status_in
@@ -229,18 +230,17 @@ class Caller:
 
     @asynccontextmanager
     async def admitted(self, operation: Operation) -> AsyncGenerator[None]:
-        """Hold a place in the budget, taken when the service does not ask for a pause."""
+        """Hold a place in each budget, taken when the service does not ask for a pause."""
         await self.pause.passed()
-        if self.budget is None:
-            yield
-            return
-        await self.budget.acquire(urgent=operation.urgent)
+        places = ceilings(self.budget)
+        await acquire_all(places, urgent=operation.urgent)
         try:
             # Others may have been told to pause while this one stood in the queue.
             await self.pause.passed()
             yield
         finally:
-            self.budget.release()
+            for each in places:
+                each.release()
 
     async def aclose(self) -> None:
         """

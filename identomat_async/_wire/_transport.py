@@ -133,10 +133,9 @@ class Library:
         # Only what is for everybody is kept: neither a URL with a key in it nor a signature.
         is_common = "?" not in said.url and len(said.headers) == 1
         headers_for = _kept_headers if is_common else _headers
-        url_for = _kept_url if is_common else _url
         request: httpx.Request = self.http.Request(
             said.method,
-            url_for(self.http, said.url),
+            _url(self.http, said.url),
             headers=headers_for(self.http, said.url, said.headers, len(said.body)),
             stream=self._body(said.body),
             extensions=extensions,
@@ -276,6 +275,10 @@ def _import_httpx2() -> ModuleType:
 
 
 def _url(http: ModuleType, url: str) -> "httpx.URL":
+    return _parsed(http, url) if "?" in url else _kept_url(http, url)
+
+
+def _parsed(http: ModuleType, url: str) -> "httpx.URL":
     made: httpx.URL = http.URL(url)
     return made
 
@@ -292,7 +295,7 @@ def _headers(
 
 
 # The library makes a request anew from text at five times the cost.
-_kept_url = lru_cache(maxsize=32)(_url)
+_kept_url = lru_cache(maxsize=32)(_parsed)
 _kept_headers = lru_cache(maxsize=256)(_headers)
 
 

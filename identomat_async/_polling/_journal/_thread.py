@@ -8,7 +8,7 @@ import queue
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -59,8 +59,8 @@ class _Job(Generic[T]):
         self._signal = Signal()
         self.post = _poster()
 
-    def do(self, connection: sqlite3.Connection) -> None:
-        """Do it, perhaps once more; in the thread."""
+    def do(self, connection: sqlite3.Connection) -> bool:
+        """Do it, perhaps once more; False if it failed; in the thread."""
         self.error = None
         try:
             self._result = self._work(connection)
@@ -68,6 +68,7 @@ class _Job(Generic[T]):
             raise
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
             self.error = error
+        return self.error is None
 
     def wake(self) -> None:
         """Wake whoever waits; in the event loop."""
@@ -213,13 +214,12 @@ class JournalThread:
 
     def _commit(self, connection: sqlite3.Connection, jobs: list[_Job[Any]]) -> None:
         connection.execute("BEGIN IMMEDIATE")
-        for job in jobs:
-            job.do(connection)
-        if any(job.error is not None for job in jobs):
-            # Rare, and two statements for each job are not worth it otherwise.
-            connection.execute("ROLLBACK")
-            connection.execute("BEGIN IMMEDIATE")
-            self._do_each(connection, jobs)
+        connection.execute("SAVEPOINT jobs")
+        if not all(job.do(connection) for job in jobs):
+            connection.execute("ROLLBACK TO jobs")
+            # Rare, and two more statements for each job are not worth it otherwise.
+            if len(jobs) > 1:
+                self._do_each(connection, jobs)
         connection.execute("COMMIT")
         self.commits += 1
         self._is_untidy = True
@@ -228,8 +228,7 @@ class JournalThread:
         for job in jobs:
             # What one has got wrong is no reason to undo the others.
             connection.execute("SAVEPOINT job")
-            job.do(connection)
-            if job.error is not None:
+            if not job.do(connection):
                 connection.execute("ROLLBACK TO job")
             connection.execute("RELEASE job")
 
@@ -247,15 +246,16 @@ class JournalThread:
             connection.close()
 
 
-def _end(jobs: Iterable[_Job[Any]]) -> None:
+def _end(jobs: Sequence[_Job[Any]]) -> None:
     # An event loop is woken once for all that wait there: each time costs a system call.
     ended = defaultdict[Callable[..., object], list[_Job[Any]]](list)
     for job in jobs:
-        job.tell()
         ended[job.post].append(job)
     for post, theirs in ended.items():
         with suppress(RuntimeError):  # the event loop is gone, and the tasks with it
             post(partial(_wake, theirs))
+    for job in jobs:
+        job.tell()
 
 
 def _wake(jobs: Iterable[_Job[Any]]) -> None:

@@ -279,6 +279,7 @@ class ResultPoller(Gauges):
         joining = self._core.join(token, deadline=deadline, until=until)
         del token  # or whoever is cancelled here, or refused, would show it
         waiter = await result_or_refusal(joining)
+        del joining  # it is over, and weighs as much as the session
         if isinstance(waiter, ConfigurationError):
             raise waiter
         try:

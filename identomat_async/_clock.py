@@ -45,12 +45,14 @@ class LoopTime:
     def __call__(self) -> float:
         """Return the seconds."""
         if self._read is None:
-            loop = current_token().native_token
-            if isinstance(loop, asyncio.AbstractEventLoop):
-                self._read = loop.time
-            else:
-                self._read = anyio.current_time
+            self._read = loop_clock()
         return self._read()
+
+
+def loop_clock() -> Callable[[], float]:
+    """Return what tells the time of the event loop in which this is called."""
+    loop = current_token().native_token
+    return loop.time if isinstance(loop, asyncio.AbstractEventLoop) else anyio.current_time
 
 
 class Clock:
@@ -75,7 +77,7 @@ class Clock:
         self._asleep = asleep
         self._slept = asleep()
         self._stamp = -math.inf
-        self._time = LoopTime()
+        self._time = loop_clock()
         self.offset: float = time.time() - self._time()
 
     def now(self) -> float:

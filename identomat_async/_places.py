@@ -90,7 +90,7 @@ class Places:
         return (
             self._opens <= now
             and self.in_flight < self._max_in_flight
-            and not self.is_queueing_before(by)
+            and not (self._queue and self.is_queueing_before(by))
         )
 
     def is_queueing_before(self, planner: object = None) -> bool:

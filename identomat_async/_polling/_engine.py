@@ -94,7 +94,7 @@ class Engine:
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
-        return self.clock.now()
+        return (self._clock or self.clock).now()
 
     @property
     def in_flight(self) -> int:
@@ -246,13 +246,14 @@ class Engine:
         if agenda.next_due() > now or self.planner.is_spreading:
             self.gates.step_out()
             return None
-        if not self.gates.are_open(now, self.clock):
+        clock = self.clock
+        if not self.gates.are_open(now, clock):
             return None
         while (entry := agenda.pop(now)) is not None:
             if self.is_blocked() and entry.waiter is None:
                 self.roster.hold(entry)
                 continue
-            self.gates.take(now, self.clock)
+            self.gates.take(now, clock)
             entry.place = ASKED
             return entry
         return None

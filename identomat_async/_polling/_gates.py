@@ -86,7 +86,7 @@ class Gates:
         loop = now - clock.offset
         if self.source.pause.until > loop:
             return False
-        if self.outage.opens_at > now or self.halt.opens_at > now:
+        if self.outage.opens_at > now or not (self.halt.is_calm or self.halt.opens_at <= now):
             return False
         for budget in self.budgets:  # noqa: SIM110 - at every look, where `all` costs as much
             if not budget.is_open_at(loop, self):

@@ -30,9 +30,20 @@ class Halt:
     *probes* is set, and none otherwise.
     """
 
-    __slots__ = ("_forgeries", "_gap", "_is_proven", "_next", "_refusals", "error", "probes")
+    __slots__ = (
+        "_forgeries",
+        "_gap",
+        "_is_proven",
+        "_next",
+        "_refusals",
+        "error",
+        "is_calm",
+        "probes",
+    )
 
     def __init__(self) -> None:
+        # Whether a good answer would change nothing: asked at every look, so it is kept.
+        self.is_calm: bool = False
         self.error: IdentomatError | None = None
         self.probes: bool = False
         self._refusals: deque[float] = deque(maxlen=_REFUSALS)
@@ -45,8 +56,10 @@ class Halt:
         """Count a failed look; True if with this one the account is halted."""
         if isinstance(error, AuthenticationError):
             self._refusals.append(now)
+            self.is_calm = False
         elif isinstance(error, SignatureError):
             self._forgeries += 1
+            self.is_calm = False
             if self.error is None and self._forgeries == _BAD_SIGNATURES:
                 self._next = now
         is_closed = isinstance(error, ClientClosedError)
@@ -59,14 +72,10 @@ class Halt:
         if not is_news or not (is_closed or is_refused or self._forgeries >= most):
             return False
         self.error = error
+        self.is_calm = False
         self._gap = _FIRST_PROBE
         self._next = now + self._gap if self.probes and not is_closed else math.inf
         return True
-
-    @property
-    def is_calm(self) -> bool:
-        """Whether a good answer would change nothing."""
-        return self._is_proven and not (self.error or self._forgeries or self._refusals)
 
     def answered(self) -> bool:
         """Count an answered look; True if with this one the account is accepted again."""
@@ -81,6 +90,7 @@ class Halt:
         self.error = None
         self._refusals.clear()
         self._forgeries = 0
+        self.is_calm = self._is_proven
 
     @property
     def opens_at(self) -> float:

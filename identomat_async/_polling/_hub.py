@@ -11,18 +11,18 @@ from identomat_async.events import Event, Observer
 class Hub:
     """Tells the observers, and counts those who raise instead of passing it on."""
 
-    __slots__ = ("_observers", "errors")
+    __slots__ = ("errors", "observers")
 
     def __init__(self, observers: Iterable[Observer]) -> None:
-        self._observers = checked_observers(observers)
+        self.observers: tuple[Observer, ...] = checked_observers(observers)
         self.errors: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self._observers)
+        return bool(self.observers)
 
     def tell(self, event: Event) -> None:
         """Call every observer with *event*."""
-        for observer in self._observers:
+        for observer in self.observers:
             try:
                 observer(event)
             except Exception:  # noqa: BLE001 - an observer never disturbs what it observes

@@ -135,20 +135,21 @@ class Learner:
         return False
 
     def _goes_on(self, entry: Entry, now: float, ended: float) -> bool:
-        # Nearly always: nothing ends, nobody is told, and only the next look is set.
+        # Nearly always: nothing ends, nobody is told, and only the next look is set. Without
+        # detours, since this is a good part of what a look costs.
         state = entry.state
         if (
             entry.waiter is not None
             or entry.own is not None
-            or self.hub
+            or self.hub.observers
             or not self.halt.is_calm
-            or not self.roster.has(entry)
+            or self.roster.live.get(state.token) is not entry
         ):
             return False
         delay = open_for(state, policy=self.policy, now=now, load=self.load)
         if delay is None or not self.outage.answered(ended, ended - now):
             return False
-        self.tally.ended(None, ended)
+        self.tally.answered_at = ended
         # In place, since nobody else has this value, and another one takes longer to make.
         state.status = IN_PROGRESS
         state.polls += 1

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from typing import Literal, TypedDict
 
@@ -120,7 +120,7 @@ class Tally:
         self._errors: deque[tuple[float, Counter[str]]] = deque()
         self._lateness: deque[float] = deque(maxlen=_SAMPLES)
         # From when on, how many looks, and how many of them read the document.
-        self._seconds: deque[tuple[float, int, int]] = deque()
+        self._seconds: deque[list[float]] = deque()
         self._decided: deque[float] = deque(maxlen=_DURATIONS)
         self._open: deque[float] = deque(maxlen=_DURATIONS)
 
@@ -129,15 +129,18 @@ class Tally:
         if not self.polls:
             self._begun = now
         self.polls += 1
-        self.confirmations += fresh
+        if fresh:
+            self.confirmations += 1
         self._lateness.append(lateness if lateness > 0 else 0.0)
         seconds = self._seconds
         if not seconds or now - seconds[-1][0] >= 1:
-            seconds.append((now, 0, 0))
+            seconds.append([now, 0, 0])
             while seconds[0][0] <= now - _MINUTE:
                 seconds.popleft()
-        at, count, read = seconds[-1]
-        seconds[-1] = (at, count + 1, read + fresh)
+        second = seconds[-1]
+        second[1] += 1
+        if fresh:
+            second[2] += 1
 
     def ended(self, error: IdentomatError | None, now: float) -> None:
         """Count how it ended."""
@@ -204,7 +207,7 @@ class Tally:
 
     def usual(self) -> float:
         """Return the looks per second of the last minute, but for odd spans of ten seconds."""
-        spans: Counter[int] = Counter()
+        spans = defaultdict[int, float](float)
         for at, count, _ in self._seconds:
             spans[int((self._seconds[-1][0] - at) // _RECENTLY)] += count
         return statistics.median(spans.values()) / _RECENTLY if spans else 0.0

@@ -10,7 +10,7 @@ import pytest
 from tenacity import RetryCallState, wait_fixed
 from tenacity.wait import wait_base
 
-from identomat_async import ResultPoller, ServerError, Watch, wait_person
+from identomat_async import RateBudget, ResultPoller, ServerError, Watch, wait_person
 from identomat_async._clock import Clock
 
 DOWN = ServerError("down", status_code=500, retryable=True)
@@ -62,6 +62,35 @@ async def test_when_the_load_falls_those_who_are_left_are_seen_as_often_as_wishe
     assert sorted(apart)[len(apart) // 10] >= 0.85 * gap
     assert stats.due <= 5
     assert stats.limited_by == "nothing"
+
+
+async def test_a_crowd_whose_size_is_known_is_planned_only_once(source):
+    async with ResultPoller(source, rate=20, deadline=None) as poller:
+        await poller.watch_many(watches(source, 3000))
+        entries = list(poller._core.engine.roster.live.values())
+        planned = [entry.due for entry in entries]
+        await anyio.sleep(2.5)  # the demand is weighed each second
+        kept = [entry.due for entry in entries if not entry.state.polls]
+
+    assert len(entries) == 3000
+    assert len(kept) >= 2900
+    assert set(kept) <= set(planned)
+
+
+async def test_pollers_whose_strategies_are_no_densities_share_a_rate_by_what_they_wish(source):
+    rate = RateBudget(6)
+    async with (
+        ResultPoller(source, rate=rate, deadline=None, wait=wait_fixed(5)) as one,
+        ResultPoller(source, rate=rate, deadline=None, wait=wait_fixed(5)) as other,
+    ):
+        await one.watch_many(watches(source, 100, name="one"))
+        await other.watch_many(watches(source, 50, name="other"))
+        await anyio.sleep(50)
+        before = [one.stats().polls, other.stats().polls]
+        await anyio.sleep(100)
+        made = [one.stats().polls - before[0], other.stats().polls - before[1]]
+
+    assert made == pytest.approx([400, 200], rel=0.15)
 
 
 async def test_what_another_schedule_than_the_loads_has_planned_stays(source):

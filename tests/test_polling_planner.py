@@ -136,7 +136,8 @@ async def test_a_crowd_of_which_nobody_knows_how_large_it_is_makes_no_queue(
         await anyio.sleep(70)
         stats = poller.stats()
 
-    assert stats.due <= 100
+    # With the rate used up, chance alone has somebody due for more than a second.
+    assert stats.due <= 200
     assert stats.lateness_p99 <= 2
     assert len(source.looks) >= 0.85 * 100 * 70
     assert len(times(source, began)) == 5000

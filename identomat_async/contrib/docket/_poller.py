@@ -317,8 +317,8 @@ class DocketResultPoller:
         """
         Return how the poller stands.
 
-        *watched* and *due* are those of all machines, as of a second ago; all else is this
-        process's own.
+        *watched* and *due* are those of all machines, as of a second ago, where a session that
+        is just put back counts twice; all else is this process's own.
         """
         now = 0.0 if self._clock is None else self._clock.now()
         rounds = None if self._shift is None else self._shift.rounds

@@ -87,6 +87,7 @@ class Places:
 
         It overtakes nobody, and may be made *by* a planner who is kept a place.
         """
+        # Asked at every look, when nearly always nobody queues: no call for that.
         return (
             self._opens <= now
             and self.in_flight < self._max_in_flight

@@ -94,6 +94,7 @@ class Engine:
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
+        # At every look: without the property, but for the first time.
         return (self._clock or self.clock).now()
 
     @property

@@ -943,6 +943,30 @@ async def test_a_shared_budget_bounds_two_pollers_together(source, own):
     assert len(at) <= 10 * (at[-1] - at[0]) + 1.1
 
 
+@pytest.mark.parametrize("busy", [0, 600])
+async def test_many_who_are_waited_for_need_no_share_of_the_rate_to_be_looked_at(source, busy):
+    shared = RateBudget(20)
+    for token in tokens(busy):
+        source.says(token, "in_progress")
+    for number in range(20):
+        source.says(f"waited-for-{number}", "approved")
+
+    async with (
+        ResultPoller(source, rate=shared, wait=wait_fixed(10)) as crowd,
+        # It has nothing to look at, so nearly all of the rate is the other's.
+        ResultPoller(source, rate=shared) as idle,
+    ):
+        await crowd.watch_many(tokens(busy))
+        await anyio.sleep(5)
+        began = anyio.current_time()
+        outcomes = await idle.wait_all(f"waited-for-{number}" for number in range(20))
+        spent = anyio.current_time() - began
+
+    assert {outcome.status for outcome in outcomes.values()} == {SessionStatus.APPROVED}
+    # Two looks each, in turn with the other if that has any to make.
+    assert spent <= 2 * 20 * (2 if busy else 1) / 20 + 1
+
+
 async def test_sharing_the_clients_budget_costs_nobody_a_verdict(source):
     for token in tokens(300):
         source.decides(token, "approved", after=0)

@@ -122,8 +122,9 @@ class Waits:
         until: Until,
         left: AbstractSet[str],
     ) -> None:
-        # Looked at first as quickly as the rate allows.
-        now, rate = self._engine.now(), self._engine.planner.rate
+        # Looked at first as quickly as the rate allows, and not our share of it: that goes by
+        # what the schedule asks for now, and these do not wait for their schedule.
+        now, rate = self._engine.now(), self._engine.gates.rate
         gap = 0.0 if rate is None else 1 / rate
         for index, token in enumerate(tokens):
             entry = self._desk.entry_for(token, now=now, deadline=ends_at, until=until)

@@ -37,9 +37,11 @@ def test_what_dies_between_the_ack_and_watching_on_goes_on(stage):
     assert len(stage.lines("watched again")) == 1
     stage.finish("--again")
 
-    first, second = stage.lines("given")
-    assert first["id"] != second["id"]
-    assert (first["redelivered"], second["redelivered"]) == (False, False)
+    first, *others = stage.lines("given")
+    # The second may have come before the ack of the first; then it comes again, and says so.
+    assert len({line["id"] for line in others}) == 1
+    assert first["id"] not in {line["id"] for line in others}
+    assert [line["redelivered"] for line in (first, *others)] in ([False] * 2, [False] * 2 + [True])
     stage.check_integrity()
 
 

@@ -10,6 +10,7 @@ import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
+from identomat_async._polling._agenda import TICK
 from identomat_async._polling._desk import Desk
 from identomat_async._polling._elsewhere import Elsewhere
 from identomat_async._polling._engine import Engine
@@ -189,7 +190,7 @@ class Ledger:
         async with task_group() as tasks:
             tasks.start_soon(self.scribe.run)
             while True:
-                await anyio.sleep(_TICK)
+                await anyio.sleep(_until_tick(self._engine.now()))
                 try:
                     await self._keep_up()
                 except JournalError as error:
@@ -388,3 +389,9 @@ class Ledger:
             self._hub.tell(RoleChanged(role=role))
             if role == "stand_by":
                 _logger.info("another process polls; this one stands by")
+
+
+def _until_tick(now: float) -> float:
+    # When looks may come up, too: to wake the event loop another time costs more than all that
+    # is then to be done here.
+    return (now + _TICK) // TICK * TICK - now

@@ -214,12 +214,13 @@ class JournalThread:
 
     def _commit(self, connection: sqlite3.Connection, jobs: list[_Job[Any]]) -> None:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("SAVEPOINT jobs")
         if not all(job.do(connection) for job in jobs):
-            connection.execute("ROLLBACK TO jobs")
-            # Rare, and two more statements for each job are not worth it otherwise.
-            if len(jobs) > 1:
-                self._do_each(connection, jobs)
+            connection.execute("ROLLBACK")
+            if len(jobs) == 1:
+                return
+            # Rare, and three more statements for each job are not worth it otherwise.
+            connection.execute("BEGIN IMMEDIATE")
+            self._do_each(connection, jobs)
         connection.execute("COMMIT")
         self.commits += 1
         self._is_untidy = True

@@ -23,6 +23,7 @@ import cattrs
 import httpx
 from tenacity import AsyncRetrying, retry_if_result, wait_fixed
 
+from benchmarks._jumping import JumpingLoop
 from identomat_async import IdentomatClient, ResultPoller, wait_person
 
 # So soon again that, with enough sessions, there is always somebody due.
@@ -82,12 +83,14 @@ class Stage:
 
     async def measure(self, polls: Callable[[], int]) -> NoReturn:
         """Measure what goes on whenever it is asked for, until there is nobody to ask."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, JumpingLoop)
         # To make a connection takes as long as several polls over it.
         while polls() < _WARM * self.lanes:  # noqa: ASYNC110 - it is others who poll
             await asyncio.sleep(_WARM_UP)
         gc.collect()
         print("ready", flush=True)
-        while sys.stdin.readline():
+        while _stand_still(loop):
             await asyncio.sleep(_WARM_UP)
             before, spent = polls(), time.process_time()
             await asyncio.sleep(self.seconds)
@@ -226,6 +229,20 @@ async def _workers(stage: Stage, exchange: Callable[[httpx.Request], Awaitable[N
         await stage.measure(lambda: count.polls)
 
 
+def _passing() -> JumpingLoop:
+    loop = JumpingLoop()
+    loop.land()
+    return loop
+
+
+def _stand_still(loop: JumpingLoop) -> bool:
+    # Until somebody asks; nobody's time is up meanwhile.
+    loop.take_off()
+    asked = sys.stdin.readline()
+    loop.land()
+    return bool(asked)
+
+
 def _asked(token: str) -> bytes:
     asked = {"company_key": "benchmark", "session_token": token}
     return json.dumps(asked, separators=(",", ":")).encode()
@@ -244,7 +261,7 @@ CONTENDERS: dict[str, Callable[[Stage], Awaitable[None]]] = {
 def main(contender: str, base_url: str, lanes: int, sessions: int, seconds: float) -> None:
     """Measure *contender*."""
     stage = Stage(base_url=base_url, lanes=lanes, sessions=sessions, seconds=seconds)
-    anyio.run(CONTENDERS[contender], stage)
+    anyio.run(CONTENDERS[contender], stage, backend_options={"loop_factory": _passing})
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ async def each(made: list[Watch]) -> AsyncIterator[Watch]:
 @pytest.mark.parametrize(
     "wait", [wait_person(), pytest.param(wait_fixed(5), marks=pytest.mark.thorough)]
 )
-@pytest.mark.parametrize("kind", [iter, pytest.param(each, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("kind", [each, pytest.param(iter, marks=pytest.mark.thorough)])
 async def test_a_crowd_of_which_nobody_knows_how_large_it_is_makes_no_queue(
     source, wait: wait_base, kind: Callable[[list[Watch]], Iterable[Watch]]
 ) -> None:
@@ -133,12 +133,14 @@ async def test_a_crowd_of_which_nobody_knows_how_large_it_is_makes_no_queue(
     async with ResultPoller(source, wait=wait, rate=100, deadline=None) as poller:
         began = anyio.current_time()
         await poller.watch_many(kind(made))
-        await anyio.sleep(70)
+        await anyio.sleep(30)  # when a queue of those who came first would be longest
+        during = poller.stats()
+        await anyio.sleep(40)
         stats = poller.stats()
 
     # With the rate used up, chance alone has somebody due for more than a second.
-    assert stats.due <= 200
-    assert stats.lateness_p99 <= 2
+    assert max(during.due, stats.due) <= 200
+    assert max(during.lateness_p99, stats.lateness_p99) <= 2
     assert len(source.looks) >= 0.85 * 100 * 70
     assert len(times(source, began)) == 5000
 

@@ -1,4 +1,8 @@
-"""What the documentation types into a terminal is understood, and what it shows of files too."""
+"""
+What the documentation types into a terminal is understood, and what it shows of files too.
+
+What the tutorial and the page of the command line type is carried out as well.
+"""
 
 import os
 import re
@@ -10,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import httpx
 import pytest
 from typer.main import get_command
 
@@ -18,7 +23,7 @@ from identomat_async._cli._script_file import read_script
 from identomat_async._cli._tokens import Item, parse_line
 from identomat_async.sandbox import Sandbox, Script
 from tests._cli_ground import MAIN
-from tests._docs_ground import DOCS, ROOT
+from tests._docs_ground import DOCS, ROOT, blocks_of
 from tests.test_cli_sandbox import running
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -117,6 +122,37 @@ def test_the_first_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
     assert "settled as" in done.stdout
     assert re.search(r'^"?[A-Z_]+"?$', done.stdout, re.MULTILINE)
     assert "1 of 1: " in done.stderr
+
+
+def test_the_commands_of_the_tutorial_lead_to_a_verdict_at_once(tmp_path: Path) -> None:
+    served, asked = blocks(DOCS / "tutorial.md", "console")
+    install, serve = served.removeprefix("$ ").split("\n$ ")
+    (code,) = blocks_of(DOCS / "tutorial.md")
+    (tmp_path / "first.py").write_text(code)
+    _, *options = calls(serve)[0]
+    with running(*options) as sandbox:
+        script = asked.replace("$ ", "").replace(".venv/bin/python", '"$PYTHON"')
+        script = script.replace(
+            "http://127.0.0.1:8731/external-api/", sandbox.variables["IDENTOMAT_BASE_URL"]
+        )
+        with subprocess.Popen(  # noqa: S603  # our own code
+            ["/bin/bash", "-c", script],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ
+            | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        ) as process:
+            assert process.stdout is not None
+            page = process.stdout.readline().removeprefix("Open ").strip()
+            form, own = {"verdict": "approved"}, {"sec-fetch-site": "same-origin"}
+            decided = httpx.post(page, data=form, headers=own, trust_env=False)
+            said, _ = process.communicate(timeout=20)
+
+    # README's own first command, which is run word for word where everything is.
+    assert f"    {install} && " in (ROOT / "README.md").read_text()
+    assert decided.status_code == 303
+    assert said.startswith("you the session was settled as APPROVED ")
 
 
 def _with_jq(folder: Path) -> str:

@@ -33,12 +33,8 @@ _BETWEEN = {"|", "&&", ";", "&"}
 _ASIDE = {"<", ">", "2>"}
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-
-
 def typed(page: Path) -> list[str]:
-    lines = [line for block in blocks(page, "console") for line in block.splitlines()]
+    lines = [line for block in blocks_of(page, "console") for line in block.splitlines()]
     indented = re.findall(r"^    (.*identomat .*)$", page.read_text(), re.MULTILINE)
     return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")] + indented
 
@@ -100,7 +96,7 @@ def _options(command: Any) -> list[str]:
 
 
 def test_the_first_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
-    served, asked = blocks(DOCS / "cli.md", "console")
+    served, asked = blocks_of(DOCS / "cli.md", "console")
     with running("--median", "0.05") as sandbox:
         base_url = sandbox.variables["IDENTOMAT_BASE_URL"]
         printed = re.findall(r"^export (\w+)=", served, re.MULTILINE)
@@ -125,7 +121,7 @@ def test_the_first_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
 
 
 def test_the_commands_of_the_tutorial_lead_to_a_verdict_at_once(tmp_path: Path) -> None:
-    served, asked = blocks(DOCS / "tutorial.md", "console")
+    served, asked = blocks_of(DOCS / "tutorial.md", "console")
     install, serve = served.removeprefix("$ ").split("\n$ ")
     (code,) = blocks_of(DOCS / "tutorial.md")
     (tmp_path / "first.py").write_text(code)
@@ -167,7 +163,7 @@ def _with_jq(folder: Path) -> str:
 
 
 def test_the_lines_of_tokens_are_read_as_they_are_meant() -> None:
-    (lines,) = blocks(DOCS / "cli.md", "text")
+    (lines,) = blocks_of(DOCS / "cli.md", "text")
 
     note, first, second = map(parse_line, lines.splitlines())
 
@@ -179,7 +175,7 @@ def test_the_lines_of_tokens_are_read_as_they_are_meant() -> None:
 
 
 def test_the_script_of_a_sandbox_plays_what_its_comments_say(tmp_path: Path) -> None:
-    (code,) = blocks(DOCS / "cli.md", "toml")
+    (code,) = blocks_of(DOCS / "cli.md", "toml")
     file = tmp_path / "script.toml"
     file.write_text(code)
     play = read_script(file)

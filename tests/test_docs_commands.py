@@ -1,7 +1,7 @@
 """
 What the documentation types into a terminal is understood, and what it shows of files too.
 
-What the tutorial and the page of the command line type is carried out as well.
+What the tutorial, the web app and the page of the command line want typed is carried out as well.
 """
 
 import os
@@ -9,6 +9,8 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 from random import Random
@@ -24,7 +26,7 @@ from identomat_async._cli._tokens import Item, parse_line
 from identomat_async.sandbox import Sandbox, Script
 from tests._cli_ground import MAIN
 from tests._docs_ground import DOCS, ROOT, blocks_of
-from tests.test_cli_sandbox import running
+from tests.test_cli_sandbox import Running, running
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 GROUP: Any = get_command(app)
@@ -120,35 +122,64 @@ def test_the_first_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
     assert "1 of 1: " in done.stderr
 
 
+@contextmanager
+def carried_out(script: str, sandbox: Running, folder: Path) -> Generator[subprocess.Popen[str]]:
+    """Type a block into a terminal, with our Python and our sandbox for those that it names."""
+    script = script.replace("$ ", "").replace(".venv/bin/uvicorn", ".venv/bin/python -m uvicorn")
+    script = script.replace(".venv/bin/python", 'exec "$PYTHON"')
+    script = script.replace(
+        "http://127.0.0.1:8731/external-api/", sandbox.variables["IDENTOMAT_BASE_URL"]
+    )
+    with subprocess.Popen(  # noqa: S603  # our own code
+        ["/bin/bash", "-c", script],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ
+        | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_the_commands_of_the_tutorial_lead_to_a_verdict_at_once(tmp_path: Path) -> None:
     served, asked = blocks_of(DOCS / "tutorial.md", "console")
     install, serve = served.removeprefix("$ ").split("\n$ ")
     (code,) = blocks_of(DOCS / "tutorial.md")
     (tmp_path / "first.py").write_text(code)
     _, *options = calls(serve)[0]
-    with running(*options) as sandbox:
-        script = asked.replace("$ ", "").replace(".venv/bin/python", '"$PYTHON"')
-        script = script.replace(
-            "http://127.0.0.1:8731/external-api/", sandbox.variables["IDENTOMAT_BASE_URL"]
-        )
-        with subprocess.Popen(  # noqa: S603  # our own code
-            ["/bin/bash", "-c", script],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ
-            | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
-        ) as process:
-            assert process.stdout is not None
-            page = process.stdout.readline().removeprefix("Open ").strip()
-            form, own = {"verdict": "approved"}, {"sec-fetch-site": "same-origin"}
-            decided = httpx.post(page, data=form, headers=own, trust_env=False)
-            said, _ = process.communicate(timeout=20)
+    with running(*options) as sandbox, carried_out(asked, sandbox, tmp_path) as program:
+        assert program.stdout is not None
+        page = program.stdout.readline().removeprefix("Open ").strip()
+        form, own = {"verdict": "approved"}, {"sec-fetch-site": "same-origin"}
+        decided = httpx.post(page, data=form, headers=own, trust_env=False)
+        said, _ = program.communicate(timeout=20)
 
     # README's own first command, which is run word for word where everything is.
     assert f"    {install} && " in (ROOT / "README.md").read_text()
     assert decided.status_code == 303
     assert said.startswith("you the session was settled as APPROVED ")
+
+
+def test_the_commands_of_the_web_app_serve_it(tmp_path: Path) -> None:
+    (typed_in,) = blocks_of(DOCS / "how-to.md", "console")
+    install, rest = typed_in.split("\n", 1)
+    script = f"{rest.rstrip()} --port 0"
+    with running() as sandbox, carried_out(script, sandbox, tmp_path) as app:
+        assert app.stdout is not None
+        url = next(line.split()[-5] for line in app.stdout if "running on" in line)
+        sent = httpx.post(f"{url}/checks/7", trust_env=False)
+
+    origin = sandbox.variables["IDENTOMAT_BASE_URL"].removesuffix("external-api/")
+    assert install == "$ .venv/bin/pip install fastapi uvicorn"
+    assert sent.headers["location"].startswith(f"{origin}?session_token=")
+    assert {file.name for file in tmp_path.glob("*.sqlite")} == {
+        "checks.sqlite",
+        "identomat.sqlite",
+    }
 
 
 def _with_jq(folder: Path) -> str:

@@ -1,10 +1,11 @@
-"""The reference has a place for everything that users may write code against."""
+"""The pages that are built: all promises on the first, everything public in the reference."""
 
 import inspect
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -16,7 +17,7 @@ from tests.public_api import everything, members
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = tmp_path_factory.mktemp("site")
     subprocess.run(  # noqa: S603  # our own pages
         [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "-d", str(site)],
@@ -24,11 +25,25 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
         check=True,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
     )
-    return (site / "reference" / "index.html").read_text()
+    return site
 
 
 @pytest.mark.docs
-def test_every_public_name_and_method_has_a_place_in_the_reference(reference: str) -> None:
+def test_the_first_page_says_what_readme_promises_with_links_that_lead_there(site: Path) -> None:
+    page = (site / "index.html").read_text()
+    intro = (ROOT / "README.md").read_text().partition("[end:intro]")[0]
+
+    promises = re.findall(r"^- \*\*(.*?)\*\*", intro, re.MULTILINE)
+
+    assert len(promises) == 5
+    assert [said for said in promises if f"<strong>{said}</strong>" not in page] == []
+    assert re.search(r'<a href="faults/">a table</a>', page)
+    assert page.index('<h2 id="an-example">') < page.index("SessionStatus")
+
+
+@pytest.mark.docs
+def test_every_public_name_and_method_has_a_place_in_the_reference(site: Path) -> None:
+    reference = (site / "reference" / "index.html").read_text()
     names = {
         each
         for name, kind in everything()

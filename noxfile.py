@@ -101,7 +101,7 @@ def benchmarks(session: nox.Session) -> None:
 
 
 # With what is marked `thorough`.
-WHOLE = ("-m", "not nightly and not durability and not browser")
+WHOLE = ("-m", "not nightly and not durability and not browser and not docs")
 WIRE = [
     *sorted(map(str, Path("tests").glob("test_client*.py"))),
     *sorted(map(str, Path("tests").glob("test_wire_*.py"))),

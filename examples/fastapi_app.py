@@ -1,10 +1,11 @@
 """
 Verify people in a web app, and write each verdict into your own table exactly once.
 
-IDENTOMAT_COMPANY_KEY names the account, DATABASE the file of the table and JOURNAL that of the
-poller; then
-`uvicorn --timeout-graceful-shutdown 3 examples.fastapi_app:app`, and its page begins a check.
-Without that option it would not end while somebody is looking at a page that is told of a verdict.
+With `pip install fastapi uvicorn`, and the lines that `identomat sandbox` prints or the
+IDENTOMAT_COMPANY_KEY of a real account; DATABASE is the file of the table and JOURNAL that of the
+poller. Then `uvicorn --timeout-graceful-shutdown 3 examples.fastapi_app:app`, whose page begins a
+check. Without that option it would not end while somebody is looking at a page that is told of a
+verdict.
 """
 
 import os

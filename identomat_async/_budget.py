@@ -51,10 +51,10 @@ class RateBudget:
     (`begin`, `delete`, confirming reads) go before polls. A budget belongs to one event
     loop.
 
-    Args:
-        per_second: Requests per second; None for no limit.
-        burst: How many may start at once after a pause.
-        max_in_flight: How many may be under way at the same time.
+    Attributes:
+        per_second: Requests per second; None for no limit. It has no default.
+        burst: How many may start at once after a pause; 1 by default.
+        max_in_flight: How many may be under way at the same time; 20 by default.
 
     Raises:
         ConfigurationError: A figure is not above 0, or not whole where it must be.

@@ -13,9 +13,9 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 
 
-def blocks_of(page: Path) -> list[str]:
-    """Return each block of Python on a page."""
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+def blocks_of(page: Path, language: str = "python") -> list[str]:
+    """Return each block in a language on a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def run_code(code: str, **given: Any) -> dict[str, Any]:

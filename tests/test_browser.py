@@ -75,8 +75,13 @@ def test_three_clicks_lead_from_a_sandbox_that_was_just_started_to_an_approval(
         visitor.press("Agree and continue")
         visitor.press("Approve")
         visitor.page.get_by_text("This session is approved.").wait_for()
+        clicks = visitor.clicks
+        visitor.page.get_by_role("link", name="All sessions").click()
+        visitor.page.locator(".pill", has_text="Approved").wait_for()
+        visitor.page.get_by_role("link", name="Sandbox", exact=True).click()
+        visitor.page.get_by_role("button", name="Begin a session").wait_for()
 
-    assert visitor.clicks == 3
+    assert clicks == 3
     assert visitor.complaints == []
 
 
@@ -140,6 +145,7 @@ def test_an_embedded_widget_tells_its_parent_that_it_is_done(
 
     visitor.waits_for_status("approved")
     frame.get_by_role("heading", name="That is all").wait_for()
+    assert frame.get_by_role("link").count() == 0
     assert visitor.page.url == f"{host.url}/embedded"
     assert visitor.complaints == []
 

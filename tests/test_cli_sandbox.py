@@ -79,6 +79,20 @@ def test_it_serves_until_it_is_interrupted() -> None:
     assert "Warning" not in told
 
 
+def test_it_may_be_interrupted_as_soon_as_it_says_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("identomat_async._cli._sandbox.console_for", interrupted)
+
+    done = CliRunner().invoke(app, ["sandbox", "--port", "0"])
+
+    assert done.exit_code == 0
+    assert "0 sessions, 0 requests" in done.stderr
+
+
 async def begin_and_read() -> SessionResult:
     async with IdentomatClient.from_env() as client:
         return await client.result(await client.begin())

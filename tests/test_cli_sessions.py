@@ -256,6 +256,18 @@ def test_media_saves_what_there_is_for_its_owner_alone(place: Place, tmp_path: P
     assert token.strip() not in "".join(each["path"] for each in saved)
 
 
+def test_a_folder_for_media_is_made_and_no_more_than_one(place: Place, tmp_path: Path) -> None:
+    token = planted(place, "approved")
+
+    made = place.run("media", token, "face", "--into", str(tmp_path / "new"))
+    again = place.run("media", token, "face", "--into", str(tmp_path / "new"))
+    refused = place.run("media", token, "face", "--into", str(tmp_path / "no" / "new"))
+
+    assert (made.exit_code, again.exit_code, refused.exit_code) == (0, 0, 1)
+    assert len(list((tmp_path / "new").iterdir())) == 1
+    assert refused.stderr.startswith("identomat: No such file or directory")
+
+
 def test_one_medium_goes_to_a_file_or_into_a_pipe(place: Place, tmp_path: Path) -> None:
     token, file = planted(place, "approved"), tmp_path / "somebody"
 

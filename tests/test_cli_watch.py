@@ -291,7 +291,7 @@ async def test_many_sessions_come_to_their_outcomes_and_a_file_is_read_in_one_go
     assert len(told) == 30
 
 
-async def test_the_age_that_is_shown_is_the_one_that_was_said() -> None:
+async def test_the_age_that_is_shown_is_the_one_that_was_said_or_marked_as_supposed() -> None:
     sandbox = Sandbox(life=Script())
     for token in ("old", "told"):
         sandbox.plant(token, "in_progress")
@@ -304,8 +304,9 @@ async def test_the_age_that_is_shown_is_the_one_that_was_said() -> None:
     with anyio.move_on_after(1.0):
         await here.watch(attrs.evolve(PLAN, age=3600.0))
 
-    assert "1:00:0" in screen.getvalue()
+    assert "~1:00:0" in screen.getvalue()
     assert "2:00:0" in screen.getvalue()
+    assert "~2:00:0" not in screen.getvalue()
 
 
 async def test_a_few_are_looked_at_at_once_and_many_are_not() -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
+import anyio
 import pytest
 
 from identomat_async import (
@@ -64,6 +65,18 @@ async def test_every_program_comes_to_its_end(
     await run(code, sandbox)
 
     assert "APPROVED" in capsys.readouterr().out
+
+
+async def test_the_tutorial_takes_hardly_longer_than_its_person(capsys: Any) -> None:
+    sandbox = Sandbox("key")
+    sandbox.script("approved", after=5)
+    (code,) = blocks_of(DOCS / "tutorial.md")
+
+    began = anyio.current_time()
+    await run(code, sandbox)
+
+    assert "APPROVED" in capsys.readouterr().out
+    assert anyio.current_time() - began < 5 + 3
 
 
 @pytest.mark.parametrize(

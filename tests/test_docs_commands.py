@@ -1,15 +1,22 @@
-"""What the documentation types into a terminal is understood, and what it shows of files too."""
+"""
+What the documentation types into a terminal is understood, and what it shows of files too.
+
+What the tutorial, the web app and the page of the command line want typed is carried out as well.
+"""
 
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import httpx
 import pytest
 from typer.main import get_command
 
@@ -18,8 +25,8 @@ from identomat_async._cli._script_file import read_script
 from identomat_async._cli._tokens import Item, parse_line
 from identomat_async.sandbox import Sandbox, Script
 from tests._cli_ground import MAIN
-from tests._docs_ground import DOCS, ROOT
-from tests.test_cli_sandbox import running
+from tests._docs_ground import DOCS, ROOT, blocks_of
+from tests.test_cli_sandbox import Running, running
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 GROUP: Any = get_command(app)
@@ -28,12 +35,8 @@ _BETWEEN = {"|", "&&", ";", "&"}
 _ASIDE = {"<", ">", "2>"}
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-
-
 def typed(page: Path) -> list[str]:
-    lines = [line for block in blocks(page, "console") for line in block.splitlines()]
+    lines = [line for block in blocks_of(page, "console") for line in block.splitlines()]
     indented = re.findall(r"^    (.*identomat .*)$", page.read_text(), re.MULTILINE)
     return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")] + indented
 
@@ -95,7 +98,7 @@ def _options(command: Any) -> list[str]:
 
 
 def test_the_first_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
-    served, asked = blocks(DOCS / "cli.md", "console")
+    served, asked = blocks_of(DOCS / "cli.md", "console")
     with running("--median", "0.05") as sandbox:
         base_url = sandbox.variables["IDENTOMAT_BASE_URL"]
         printed = re.findall(r"^export (\w+)=", served, re.MULTILINE)
@@ -119,6 +122,66 @@ def test_the_first_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
     assert "1 of 1: " in done.stderr
 
 
+@contextmanager
+def carried_out(script: str, sandbox: Running, folder: Path) -> Generator[subprocess.Popen[str]]:
+    """Type a block into a terminal, with our Python and our sandbox for those that it names."""
+    script = script.replace("$ ", "").replace(".venv/bin/uvicorn", ".venv/bin/python -m uvicorn")
+    script = script.replace(".venv/bin/python", 'exec "$PYTHON"')
+    script = script.replace(
+        "http://127.0.0.1:8731/external-api/", sandbox.variables["IDENTOMAT_BASE_URL"]
+    )
+    with subprocess.Popen(  # noqa: S603  # our own code
+        ["/bin/bash", "-c", script],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ
+        | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_commands_of_the_tutorial_lead_to_a_verdict_at_once(tmp_path: Path) -> None:
+    served, asked = blocks_of(DOCS / "tutorial.md", "console")
+    install, serve = served.removeprefix("$ ").split("\n$ ")
+    (code,) = blocks_of(DOCS / "tutorial.md")
+    (tmp_path / "first.py").write_text(code)
+    _, *options = calls(serve)[0]
+    with running(*options) as sandbox, carried_out(asked, sandbox, tmp_path) as program:
+        assert program.stdout is not None
+        page = program.stdout.readline().removeprefix("Open ").strip()
+        form, own = {"verdict": "approved"}, {"sec-fetch-site": "same-origin"}
+        decided = httpx.post(page, data=form, headers=own, trust_env=False)
+        said, _ = program.communicate(timeout=20)
+
+    # README's own first command, which is run word for word where everything is.
+    assert f"    {install} && " in (ROOT / "README.md").read_text()
+    assert decided.status_code == 303
+    assert said.startswith("you the session was settled as APPROVED ")
+
+
+def test_the_commands_of_the_web_app_serve_it(tmp_path: Path) -> None:
+    (typed_in,) = blocks_of(DOCS / "how-to.md", "console")
+    install, rest = typed_in.split("\n", 1)
+    script = f"{rest.rstrip()} --port 0"
+    with running() as sandbox, carried_out(script, sandbox, tmp_path) as app:
+        assert app.stdout is not None
+        url = next(line.split()[-5] for line in app.stdout if "running on" in line)
+        sent = httpx.post(f"{url}/checks/7", trust_env=False)
+
+    origin = sandbox.variables["IDENTOMAT_BASE_URL"].removesuffix("external-api/")
+    assert install == "$ .venv/bin/pip install fastapi uvicorn"
+    assert sent.headers["location"].startswith(f"{origin}?session_token=")
+    assert {file.name for file in tmp_path.glob("*.sqlite")} == {
+        "checks.sqlite",
+        "identomat.sqlite",
+    }
+
+
 def _with_jq(folder: Path) -> str:
     """Put a `jq .status` where there may be none; returns the path to search."""
     jq = folder / "jq"
@@ -131,7 +194,7 @@ def _with_jq(folder: Path) -> str:
 
 
 def test_the_lines_of_tokens_are_read_as_they_are_meant() -> None:
-    (lines,) = blocks(DOCS / "cli.md", "text")
+    (lines,) = blocks_of(DOCS / "cli.md", "text")
 
     note, first, second = map(parse_line, lines.splitlines())
 
@@ -143,7 +206,7 @@ def test_the_lines_of_tokens_are_read_as_they_are_meant() -> None:
 
 
 def test_the_script_of_a_sandbox_plays_what_its_comments_say(tmp_path: Path) -> None:
-    (code,) = blocks(DOCS / "cli.md", "toml")
+    (code,) = blocks_of(DOCS / "cli.md", "toml")
     file = tmp_path / "script.toml"
     file.write_text(code)
     play = read_script(file)

@@ -51,6 +51,38 @@ async def test_the_widget_can_be_framed_by_anybody(sandbox: Sandbox) -> None:
     assert page.headers["content-security-policy"].endswith("form-action 'self'; frame-ancestors *")
 
 
+LINKS = ["/", "/sessions"]
+
+
+@pytest.mark.parametrize(
+    ("shown_as", "links"), [("document", LINKS), ("iframe", []), (None, [])], ids=str
+)
+async def test_the_ends_of_the_widget_lead_to_the_other_pages_unless_they_may_be_framed(
+    sandbox: Sandbox, shown_as: str | None, links: list[str]
+) -> None:
+    path = begun(sandbox, skip_agreement=False)
+    headers = {} if shown_as is None else {"sec-fetch-dest": shown_as}
+
+    steps = [await get(sandbox, f"{path}{more}", **headers) for more in ("", "&agreed=yes")]
+    left = await get(sandbox, f"{path}&left=yes", **headers)
+    nobody = await get(sandbox, "/?session_token=nobody", **headers)
+    sandbox.decide(TOKEN, "approved")
+    end = await get(sandbox, path, **headers)
+
+    assert [linked(page.text) for page in steps] == [[], []]
+    assert [linked(page.text) for page in (left, nobody, end)] == [links] * 3
+
+
+async def test_the_page_of_all_sessions_always_leads_home(sandbox: Sandbox) -> None:
+    assert linked((await get(sandbox, "/sessions")).text) == LINKS
+    assert linked((await get(sandbox, "/")).text) == LINKS
+
+
+def linked(page: str) -> list[str]:
+    """Return where the ribbon leads."""
+    return re.findall(r'href="(.*?)"', page.partition("<header")[2].partition("</header>")[0])
+
+
 async def test_a_form_may_end_at_the_return_url(sandbox: Sandbox) -> None:
     page = await get(sandbox, begun(sandbox, return_url=RETURN))
 

@@ -1,11 +1,12 @@
-"""What docs/testing.md says is true: every block of it is a test file that is run."""
+"""What docs/testing.md says is true: every program of it is a test file that is run."""
 
 import pytest
 
 from identomat_async.testing import JournalConformance
 from tests._docs_ground import DOCS, blocks_of
 
-BLOCKS = blocks_of(DOCS / "testing.md")
+PAGE = DOCS / "testing.md"
+BLOCKS = blocks_of(PAGE)
 WITH_ANYIO = "[pytest]\nanyio_mode = auto\naddopts = -p no:asyncio\nfilterwarnings = error\n"
 WITH_ASYNCIO = """[pytest]
 asyncio_mode = auto
@@ -34,6 +35,20 @@ def test_the_first_is_a_whole_flow_in_less_than_ten_lines() -> None:
     lines = [line for line in BLOCKS[0].splitlines() if line.strip()]
 
     assert len(lines) < 10
+
+
+def test_and_passes_with_the_settings_that_the_page_says_before(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (settings,) = blocks_of(PAGE, "toml")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makepyprojecttoml(settings)
+    pytester.makepyfile(BLOCKS[0])
+
+    run = pytester.runpytest_subprocess("-p", "anyio", "-p", "pytest_identomat")
+
+    run.assert_outcomes(passed=2)
+    assert PAGE.read_text().index(settings) < PAGE.read_text().index(BLOCKS[0])
 
 
 TIMED = """

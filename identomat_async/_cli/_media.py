@@ -35,7 +35,7 @@ def media(
     ] = None,
     *,
     into: Annotated[
-        Path, typer.Option(file_okay=False, exists=True, help="The folder for the files.")
+        Path, typer.Option(file_okay=False, help="The folder for the files, made if need be.")
     ] = Path(),
     output: Annotated[
         Path | None,
@@ -64,6 +64,8 @@ def media(
         if json:
             raise ConfigurationError("--json and -o - would both write to stdout")
     perform = partial(_perform, account, one_token(token), kinds or [], into=into, output=output)
+    if output is None:
+        into.mkdir(exist_ok=True)
     raise typer.Exit(anyio.run(partial(perform, json=json)))
 
 

@@ -3,7 +3,7 @@
 import shlex
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,8 +90,7 @@ def sandbox(
             # On this machine a client reaches it without TLS, if it asks for this machine.
             url = _reached(server.base_url)
             pages = _reached(server.sessions_url).removesuffix("sessions")
-            _say(url, pages, source, is_local=server.is_local)
-            _wait()
+            _stay(partial(_say, url, pages, source, is_local=server.is_local))
     except ConfigurationError as error:
         raise typer.BadParameter(str(error)) from None
     struck = ", ".join(f"{count} x {name}" for name, count in sorted(front.struck.items()))
@@ -136,8 +135,10 @@ def _say(base_url: str, pages: str, source: str | None, *, is_local: bool) -> No
     typer.echo("Ctrl-C ends it.", err=True)
 
 
-def _wait() -> None:
+def _stay(say: Callable[[], None]) -> None:
+    # Ctrl-C may come as soon as there is something to read.
     try:
+        say()
         threading.Event().wait()
     except KeyboardInterrupt:
         typer.echo(err=True)

@@ -31,15 +31,17 @@ class Item:
         token: The session.
         reference: What the application calls it, None if it was not said.
         begun: When it was begun, None if it was not said.
+        is_supposed: Whether *begun* is no more than what is supposed of all that do not say.
     """
 
     token: str = attrs.field(repr=False)
     reference: str | None = attrs.field(default=None, repr=False)
     begun: datetime | None = None
+    is_supposed: bool = False
 
     def supposing(self, begun: datetime) -> Self:
         """Return the same, begun at *begun* unless it was said."""
-        return attrs.evolve(self, begun=self.begun or begun)
+        return self if self.begun else attrs.evolve(self, begun=begun, is_supposed=True)
 
     def watch(self) -> Watch:
         """Return the watch."""

@@ -52,7 +52,7 @@ def watch(
             parser=parse_span,
             metavar="SPAN",
             show_default="60s",
-            help="How old the sessions are, unless they say.",
+            help="How old the sessions are taken to be, unless they say; shown with a ~.",
         ),
     ] = _A_MINUTE,
     grace: Annotated[

@@ -52,7 +52,7 @@ def row_of(
     return Row(
         name=token_hash + reference,
         status=(session and status_word(session.status)) or "-",
-        age=short(age),
+        age=f"~{short(age)}" if item.is_supposed else short(age),
         looks=str(session.polls if session else 0),
         next_look="-" if session is None else _in(session.next_look),
         trouble="" if error is None else type(error).__name__,

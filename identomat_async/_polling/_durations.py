@@ -8,9 +8,8 @@ class Durations(tuple[float, ...]):  # noqa: SLOT001 - a tuple has no room for s
     """
     Seconds from begin to decision, one number per session; `wait_learned` takes them.
 
-    Args:
-        decided: The numbers.
-        censored: As the attribute.
+    ``Durations(decided, censored=...)`` makes them of such numbers; there are none of either
+    by default.
 
     Attributes:
         censored: Seconds for which other sessions were watched that came to no decision.

@@ -25,16 +25,16 @@ class PollPolicy:
     """
     How a watch is conducted.
 
-    Args:
-        wait: When to look next after an answer: any tenacity wait strategy.
-        retry_wait: The least wait after a look that failed.
-        grace: Seconds that a watch outlives its deadline while nobody answers.
-        gone_window: Seconds over which a session must be unknown, invalid or unreadable
-            three times, on different connections, before that is believed.
-        jitter: By which share an interval may be shorter or longer; below 1.
-        random: Returns numbers from 0 to 1.
-
     Attributes:
+        wait: When to look next after an answer: any tenacity wait strategy; by default
+            `wait_person()`.
+        retry_wait: The least wait after a look that failed; by default 1 s, doubled up to 60.
+        grace: Seconds that a watch outlives its deadline while nobody answers; 3600 by
+            default.
+        gone_window: Seconds over which a session must be unknown, invalid or unreadable
+            three times, on different connections, before that is believed; 60 by default.
+        jitter: By which share an interval may be shorter or longer, below 1; 0.1 by default.
+        random: Returns numbers from 0 to 1; `random.random` by default.
         density: *wait*, if it says for each age how close looks are; None if it has to be
             called.
 

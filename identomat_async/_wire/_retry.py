@@ -72,15 +72,17 @@ class RetryPolicy:
     """
     How single calls are repeated after a failure. Polls are not: their schedule is.
 
-    Args:
-        attempts: Requests one call may make, the first included; `delete` two more.
+    Attributes:
+        attempts: Requests one call may make, the first included; `delete` two more. 3 by
+            default.
         wait: The seconds between them: any tenacity wait strategy. Where it raises or gives
             no seconds, nothing is waited, and the error of the call says so in a note.
+            By default some share of 0.25 s doubling to 8 s, and of 1 s to 20 s when throttled.
         quota: Points that all calls of a client share. A repeat costs 14 of them (5 when
             throttled), which come back if it succeeds, and each plain success gives 1; so
             a service that is down is not asked much more than it is called. The error
             of a call that was not repeated for want of them has the reason ``"quota"``,
-            unless it has one already. None: no quota.
+            unless it has one already. None: no quota. 500 by default.
 
     Raises:
         ConfigurationError: A figure is out of range.

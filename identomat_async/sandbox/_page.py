@@ -67,6 +67,7 @@ def render(
     status: int = HTTPStatus.OK,
     leads_away: bool = False,
     is_embeddable: bool = False,
+    has_links: bool = True,
 ) -> View:
     """
     Write a page.
@@ -77,18 +78,21 @@ def render(
         status: The HTTP status.
         leads_away: Whether its form may end at another site's page.
         is_embeddable: Whether pages of other sites may show it in a frame.
+        has_links: Whether it leads to the first page and that of all sessions, which no frame
+            shows.
     """
-    body = _TEMPLATES.get_template(template).render(context).encode()
+    shown = {**context, "has_links": has_links}
+    body = _TEMPLATES.get_template(template).render(shown).encode()
     forms = "'self' http: https:" if leads_away else "'self'"
     ancestors = "*" if is_embeddable else "'none'"
     policy = f"{_POLICY}form-action {forms}; frame-ancestors {ancestors}"
     return View(body=body, status=status, headers=(*COMMON, ("content-security-policy", policy)))
 
 
-def notice(title: str, text: str, *, status: int, is_embeddable: bool = True) -> View:
+def notice(title: str, text: str, *, status: int, has_links: bool = False) -> View:
     """Write a page that says one thing."""
     context = {"title": title, "text": text}
-    return render("notice.html", context, status=status, is_embeddable=is_embeddable)
+    return render("notice.html", context, status=status, is_embeddable=True, has_links=has_links)
 
 
 def say(text: str, *, status: int) -> View:

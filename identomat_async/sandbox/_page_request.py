@@ -38,6 +38,11 @@ class Request:
     headers: Mapping[str, str]
     body: bytes = b""
 
+    @property
+    def is_framed(self) -> bool:
+        """Whether the page may be part of another; a browser that knows says what it is for."""
+        return self.headers.get("sec-fetch-dest") != "document"
+
 
 class BadFormError(Exception):
     """A form that cannot be read; its text is what the browser is told."""

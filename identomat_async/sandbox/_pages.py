@@ -1,7 +1,7 @@
 """The pages for people: which address is what, and what is done there."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -90,7 +90,10 @@ class Pages:
         except BadFormError as error:
             return notice("That did not work", f"{error}", status=HTTPStatus.BAD_REQUEST)
         except Refusal:
-            return notice("No such session", _UNKNOWN, status=HTTPStatus.NOT_FOUND)
+            has_links = not request.is_framed
+            return notice(
+                "No such session", _UNKNOWN, status=HTTPStatus.NOT_FOUND, has_links=has_links
+            )
 
     def live(self, request: Request) -> Live:
         """Return what follows the answer to a browser that asks for `EVENTS`."""
@@ -103,19 +106,21 @@ class Pages:
             return render("index.html", {"total": len(self._service)})
         setup, visit = self._service.open(token)
         if self._is_over(token, visit):
-            return self._end(token, setup)
+            return self._end(token, setup, has_links=not request.is_framed)
         if "left" in asked:
-            return render("left.html", {"token": token}, is_embeddable=True)
+            context = {"token": token}
+            has_links = not request.is_framed
+            return render("left.html", context, is_embeddable=True, has_links=has_links)
         if asks_for_terms(setup) and "agreed" not in asked:
             context = {"token": token, "address": _address(token)}
             leads_away = way_back(setup) is not None
-            return render("terms.html", context, leads_away=leads_away, is_embeddable=True)
+            return _step("terms.html", context, leads_away=leads_away)
         return _check(token, setup, {}, Reply({}, {}))
 
     def _begin(self, _: Request) -> View:
         return go_to(_address(self._service.begin({})))
 
-    def _end(self, token: str, setup: Setup) -> View:
+    def _end(self, token: str, setup: Setup, *, has_links: bool) -> View:
         glance = self._service.glance(token)
         context = {
             "status": glance.status,
@@ -123,7 +128,7 @@ class Pages:
             "wait": None if glance.ahead is None else self._wait(glance.begun + glance.ahead.at),
             "url": way_back(setup),
         }
-        return render("end.html", context, is_embeddable=True)
+        return render("end.html", context, is_embeddable=True, has_links=has_links)
 
     def _wait(self, at: float) -> int:
         return math.ceil(at - self._service.now())
@@ -199,7 +204,21 @@ def _check(token: str, setup: Setup, form: Fields, reply: Reply) -> View:
     }
     status = HTTPStatus.UNPROCESSABLE_ENTITY if reply.errors else HTTPStatus.OK
     leads_away = way_back(setup) is not None
-    return render("check.html", context, status=status, leads_away=leads_away, is_embeddable=True)
+    return _step("check.html", context, status=status, leads_away=leads_away)
+
+
+def _step(
+    template: str, context: Mapping[str, object], *, leads_away: bool, status: int = HTTPStatus.OK
+) -> View:
+    # As with the real one, there is nothing here to do but to go on.
+    return render(
+        template,
+        context,
+        status=status,
+        leads_away=leads_away,
+        is_embeddable=True,
+        has_links=False,
+    )
 
 
 def _address(token: str) -> str:

@@ -49,6 +49,12 @@ class Places:
         """Whether several plan with the rate."""
         return len(self._wishes) > 1
 
+    @property
+    def even_share(self) -> float:
+        """The requests per second that each of those who plan with the rate gets in any case."""
+        rate = math.inf if self.per_second is None else self.per_second
+        return rate / max(len(self._wishes), 1)
+
     def join(self, planner: object) -> None:
         """Count on *planner*, who plans requests ahead, until it is to `leave`."""
         self._wishes[planner] = 0.0, math.inf

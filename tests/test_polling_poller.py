@@ -967,6 +967,26 @@ async def test_many_who_are_waited_for_need_no_share_of_the_rate_to_be_looked_at
     assert spent <= 2 * 20 * (2 if busy else 1) / 20 + 1
 
 
+async def test_who_wants_little_of_a_shared_rate_does_not_starve(source, collect):
+    shared, heard = RateBudget(20), collect()
+    for token in ["one", *tokens(600)]:
+        source.says(token, "in_progress")
+
+    async with (
+        ResultPoller(source, rate=shared, wait=wait_fixed(10)) as crowd,
+        ResultPoller(source, rate=shared, deadline=120, observers=[heard]) as small,
+    ):
+        await crowd.watch_many(tokens(600))
+        await anyio.sleep(5)
+        await small.watch("one")
+        await anyio.sleep(60)
+        assert heard.of(events.Starved) == []
+        # These would need more looks than half of the rate allows for.
+        await small.watch_many(f"more-{number}" for number in range(300))
+
+    assert [event.watched for event in heard.of(events.Starved)] == [301]
+
+
 async def test_sharing_the_clients_budget_costs_nobody_a_verdict(source):
     for token in tokens(300):
         source.decides(token, "approved", after=0)

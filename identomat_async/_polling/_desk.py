@@ -309,6 +309,8 @@ class Desk:
         if rate is None or not math.isfinite(span):
             self.is_starved = False
             return
+        # Our share goes by what the schedule would like at the moment, which may be nothing.
+        rate = max(rate, self._engine.gates.least)
         was_starved, live = self.is_starved, len(self._roster.live)
         self.is_starved = live * _LEAST_LOOKS > rate * max(span, 0.0)
         if self.is_starved and not was_starved:

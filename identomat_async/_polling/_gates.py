@@ -53,6 +53,11 @@ class Gates:
         """Whether others plan with the same ceilings."""
         return any(budget.is_shared for budget in self.budgets)
 
+    @property
+    def least(self) -> float:
+        """The requests per second that there are for us, whatever others want; may be infinity."""
+        return min((budget.even_share for budget in self.budgets), default=math.inf)
+
     def join(self) -> None:
         """Be counted on in each budget."""
         for budget in self.budgets:

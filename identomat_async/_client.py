@@ -202,8 +202,10 @@ class IdentomatClient(Methods):
             SessionNotFoundError: The service says so again and again.
             SessionInvalidError: The service says, again and again, that it is invalid.
             AuthenticationError: The service refuses the company key.
+            SignatureError: Answer after answer is not signed.
+            IdentomatError: No verdict could be read; it is the error of the last look.
+            ConfigurationError: An argument cannot work.
             ClientClosedError: The client is closed.
-            IdentomatError: See the class that is raised.
         """
         self._caller.check_usable()
         if self._waiting is None:
@@ -235,7 +237,10 @@ class IdentomatClient(Methods):
             session never raises for the others.
 
         Raises:
+            ConfigurationError: A token or argument cannot work; nothing was asked.
             AuthenticationError: The service refuses the company key.
+            SignatureError: Answer after answer is not signed.
+            ClientClosedError: The client is closed.
         """
         self._caller.check_usable()
         limit = self._caller.max_connections

@@ -161,6 +161,7 @@ class PollFailed(_Ended):
 
 
 Outcome = Settled | DeadlinePassed | SessionGone | PollFailed
+"""What a watch comes to: each says so in words with `explain()`."""
 
 
 @attrs.frozen(kw_only=True)

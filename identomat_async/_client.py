@@ -12,8 +12,9 @@ from identomat_async._clock import Deadline, Seconds, seconds
 from identomat_async._edge import refusing
 from identomat_async._model._result import SessionResult
 from identomat_async._polling._hub import checked_observers
-from identomat_async._polling._outcomes import Outcome, Until
+from identomat_async._polling._outcomes import Outcome
 from identomat_async._polling._poller import ResultPoller
+from identomat_async._polling._watch import Until
 from identomat_async._wire._call import Caller
 from identomat_async._wire._methods import Methods
 from identomat_async._wire._protocol import (

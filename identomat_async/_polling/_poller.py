@@ -23,10 +23,11 @@ from identomat_async._polling._gauges import Gauges
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._journal._facts import Journal
 from identomat_async._polling._many import checked_many, each_of, unique_tokens
-from identomat_async._polling._outcomes import Outcome, Until, Watch
+from identomat_async._polling._outcomes import Outcome
 from identomat_async._polling._purge import Purge, purger_of
 from identomat_async._polling._source import HasSource, source_of
 from identomat_async._polling._terms import Terms, policy_of
+from identomat_async._polling._watch import Until, Watch
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Observer
 
@@ -57,10 +58,9 @@ class ResultPoller(Gauges):
         journal: Where it is written down what is watched, such as a `SqliteJournal`: then a
             restart loses nothing, and `run` delivers everything at least once.
         purge: ``"after_delivery"`` deletes a session at the service once what it came to is
-            accepted: when the handler of `run` has returned, or the iteration has asked for
-            the next. Only a `Settled` that is final: never one under MANUAL_CHECK, none
-            without a verdict, and none that is watched again. `undeleted` lists those that
-            are not deleted yet. With None nothing is deleted.
+            accepted: when the handler of `run` has returned, or the iteration has asked for the
+            next. Only a `Settled` that is final: never one under MANUAL_CHECK, none that is
+            watched again. `undeleted` lists what is not deleted yet. With None nothing is deleted.
         gone_window: Seconds over which the service must deny a session three times.
         observers: Functions that are called with every event.
 

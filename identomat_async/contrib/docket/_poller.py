@@ -21,7 +21,6 @@ from identomat_async._model._token import checked_token
 from identomat_async._polling._core import GRACE
 from identomat_async._polling._courier import Handler, checked_handler
 from identomat_async._polling._many import checked_many, each_of
-from identomat_async._polling._outcomes import Until, Watch
 from identomat_async._polling._policy import NO_LOAD
 from identomat_async._polling._schedule import first_gap
 from identomat_async._polling._source import HasSource, source_of
@@ -29,6 +28,7 @@ from identomat_async._polling._stats import PollerStats
 from identomat_async._polling._tally import Tally
 from identomat_async._polling._tasks import task_group
 from identomat_async._polling._terms import Terms, policy_of
+from identomat_async._polling._watch import Until, Watch
 from identomat_async.contrib.docket._errand import Errand
 from identomat_async.contrib.docket._link import Link
 from identomat_async.contrib.docket._rate import SharedRate

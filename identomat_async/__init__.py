@@ -48,17 +48,16 @@ from identomat_async._polling._outcomes import (
     PollFailed,
     SessionGone,
     Settled,
-    Until,
-    Watch,
 )
 from identomat_async._polling._person import wait_person
 from identomat_async._polling._policy import Pending, PollPolicy
 from identomat_async._polling._poller import ResultPoller
 from identomat_async._polling._state import Doubt, PollState, Trouble
+from identomat_async._polling._stats import PollerStats
 from identomat_async._polling._step import poll_step
 from identomat_async._polling._sweep import sweep
-from identomat_async._polling._tally import PollerStats
 from identomat_async._polling._view import WatchedSession
+from identomat_async._polling._watch import Until, Watch
 from identomat_async._wire._retry import RetryPolicy
 from identomat_async._wire._setup import ClientOptions
 from identomat_async.errors import (

@@ -12,8 +12,9 @@ from identomat_async._clock import Deadline, Seconds, seconds
 from identomat_async._edge import refusing
 from identomat_async._model._result import SessionResult
 from identomat_async._polling._hub import checked_observers
-from identomat_async._polling._outcomes import Outcome, Until
+from identomat_async._polling._outcomes import Outcome
 from identomat_async._polling._poller import ResultPoller
+from identomat_async._polling._watch import Until
 from identomat_async._wire._call import Caller
 from identomat_async._wire._methods import Methods
 from identomat_async._wire._protocol import (
@@ -202,8 +203,10 @@ class IdentomatClient(Methods):
             SessionNotFoundError: The service says so again and again.
             SessionInvalidError: The service says, again and again, that it is invalid.
             AuthenticationError: The service refuses the company key.
+            SignatureError: Answer after answer is not signed.
+            IdentomatError: No verdict could be read; it is the error of the last look.
+            ConfigurationError: An argument cannot work.
             ClientClosedError: The client is closed.
-            IdentomatError: See the class that is raised.
         """
         self._caller.check_usable()
         if self._waiting is None:
@@ -235,7 +238,10 @@ class IdentomatClient(Methods):
             session never raises for the others.
 
         Raises:
+            ConfigurationError: A token or argument cannot work; nothing was asked.
             AuthenticationError: The service refuses the company key.
+            SignatureError: Answer after answer is not signed.
+            ClientClosedError: The client is closed.
         """
         self._caller.check_usable()
         limit = self._caller.max_connections

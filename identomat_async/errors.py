@@ -48,6 +48,10 @@ class IdentomatError(Exception):
     """
     The root of every error this library raises.
 
+    Args:
+        message: What happened and what to do, in words.
+        facts: The attributes; those of a class of its own come beside them.
+
     Attributes:
         operation: The API method that was called, such as ``"result"``; None when
             nothing was called.

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import math
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -1071,3 +1073,13 @@ def test_trio_is_refused_in_words(make) -> None:
 
     with pytest.raises(ConfigurationError, match="needs asyncio"):
         anyio.run(enter, backend="trio")
+
+
+@pytest.mark.parametrize("missing", ["docket", "redis"])
+def test_without_its_extra_it_says_what_to_install(missing):
+    program = f"import sys; sys.modules[{missing!r}] = None\nimport identomat_async.contrib.docket"
+    ran = subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert f"many machines need {missing}" in ran.stderr
+    assert "pip install 'identomat-async[docket]'" in ran.stderr

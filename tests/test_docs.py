@@ -18,7 +18,7 @@ from identomat_async import (
     SessionStatus,
     Settled,
 )
-from identomat_async._polling._tally import LimitedBy
+from identomat_async._polling._stats import LimitedBy
 from identomat_async.sandbox import Sandbox, Script
 from tests._docs_ground import DOCS, blocks_of, run_code, sandbox_client
 

@@ -8,17 +8,12 @@ import pytest
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._polling._entry import Entry, conclude_wait, conclude_watch
-from identomat_async._polling._outcomes import (
-    DeadlinePassed,
-    SessionGone,
-    Settled,
-    Until,
-    stricter,
-)
+from identomat_async._polling._outcomes import DeadlinePassed, SessionGone, Settled
 from identomat_async._polling._policy import PollPolicy, Step
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import step
 from identomat_async._polling._waiters import Group, Lone, Member, Waiter
+from identomat_async._polling._watch import Until, stricter
 from identomat_async.errors import (
     ConfigurationError,
     ConnectionFailedError,

@@ -10,12 +10,13 @@ from identomat_async._model._status import SessionStatus
 from identomat_async._polling._entry import Entry
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._learner import Learner
-from identomat_async._polling._outcomes import DeadlinePassed, Outcome, Settled, Until
+from identomat_async._polling._outcomes import DeadlinePassed, Outcome, Settled
 from identomat_async._polling._policy import PollPolicy
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import nudged
 from identomat_async._polling._waiters import Group, Member
+from identomat_async._polling._watch import Until
 from identomat_async.errors import (
     AuthenticationError,
     ConnectionFailedError,

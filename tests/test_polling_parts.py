@@ -17,15 +17,13 @@ from identomat_async._polling._outcomes import (
     PollFailed,
     SessionGone,
     Settled,
-    Until,
-    Watch,
-    ends,
 )
 from identomat_async._polling._raising import result_of
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
 from identomat_async._polling._tally import Tally
 from identomat_async._polling._waiters import Group, Member
+from identomat_async._polling._watch import Until, Watch, ends
 from identomat_async.errors import (
     AuthenticationError,
     IdentomatError,

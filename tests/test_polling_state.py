@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from identomat_async import errors
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._outcomes import Until
 from identomat_async._polling._state import Doubt, PollState, Trouble
+from identomat_async._polling._watch import Until
 from identomat_async.errors import ConfigurationError, IdentomatError
 
 CLASSES = [

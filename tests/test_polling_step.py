@@ -14,18 +14,13 @@ from tenacity.wait import wait_base
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._outcomes import (
-    DeadlinePassed,
-    PollFailed,
-    SessionGone,
-    Settled,
-    Until,
-)
+from identomat_async._polling._outcomes import DeadlinePassed, PollFailed, SessionGone, Settled
 from identomat_async._polling._person import wait_person
 from identomat_async._polling._policy import Load, Pending, PollPolicy
 from identomat_async._polling._schedule import FLOOR, first_gap
 from identomat_async._polling._state import Doubt, PollState, Trouble
 from identomat_async._polling._step import TOLERANCE, Answer, nudged, open_for, poll_step, step
+from identomat_async._polling._watch import Until
 from identomat_async.errors import (
     AuthenticationError,
     ConfigurationError,

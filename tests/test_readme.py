@@ -1,6 +1,7 @@
 """What the README says is true."""
 
 import itertools
+import re
 
 import pytest
 
@@ -8,6 +9,7 @@ from identomat_async.sandbox import Sandbox
 from tests._docs_ground import ROOT, blocks_of, run_code, sandbox_client
 
 README = ROOT / "README.md"
+RUN = ROOT / ".ci" / "run"
 
 
 async def test_the_example_runs_and_handles_a_manual_check(capsys):
@@ -34,6 +36,15 @@ def test_it_is_short_and_its_two_commands_are_one_line_each():
     assert len(commands) == 2
     assert commands[0].endswith("identomat demo")
     assert commands[1].endswith("pytest")
+
+
+@pytest.mark.skipif(not RUN.exists(), reason="what is built comes without it")
+def test_how_to_see_that_it_is_typed_is_what_every_change_has_to_pass():
+    text = README.read_text()
+    (command,) = re.findall(r"`(basedpyright --verifytypes [^`]+)`", text)
+
+    assert f"{command} " in RUN.read_text().replace('"', "")
+    assert "`.[typing]`" in text
 
 
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "NotImplemented"])

@@ -21,7 +21,7 @@ from identomat_async._polling._journal._facts import Journal
 from identomat_async._polling._learner import Learner
 from identomat_async._polling._ledger import Ledger
 from identomat_async._polling._outbox import Outbox
-from identomat_async._polling._outcomes import Outcome, Until, Watch
+from identomat_async._polling._outcomes import Outcome
 from identomat_async._polling._policy import PollPolicy
 from identomat_async._polling._purge import Purger, may_be_purged
 from identomat_async._polling._roster import Roster
@@ -30,6 +30,7 @@ from identomat_async._polling._standing import Standing
 from identomat_async._polling._terms import Terms
 from identomat_async._polling._waiters import Lone
 from identomat_async._polling._waits import Waits
+from identomat_async._polling._watch import Until, Watch
 from identomat_async.errors import ClientClosedError, ConfigurationError, IdentomatError
 
 OnAccountError = Literal["pause", "raise"]

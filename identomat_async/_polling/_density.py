@@ -9,7 +9,7 @@ from tenacity import RetryCallState
 from tenacity.wait import wait_base
 
 from identomat_async._clock import Seconds, seconds
-from identomat_async._polling._outcomes import MANUAL_CHECK
+from identomat_async._polling._watch import MANUAL_CHECK
 from identomat_async.errors import ConfigurationError
 
 # Between looks after MANUAL_CHECK, when an operator decides.

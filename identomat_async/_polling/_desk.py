@@ -11,13 +11,13 @@ from identomat_async._model._token import TOKEN, checked_token
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._entry import Entry
 from identomat_async._polling._outbox import Outbox
-from identomat_async._polling._outcomes import Until, Watch, ends, stricter
 from identomat_async._polling._policy import Load
 from identomat_async._polling._schedule import FLOOR, first_gap
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import nudged
 from identomat_async._polling._terms import Terms, begun_at
 from identomat_async._polling._waiters import Waiter
+from identomat_async._polling._watch import Until, Watch, ends, stricter
 from identomat_async.events import Starved, WatchBegun, WatchDiscarded
 
 # With fewer looks than this within a deadline, finding out is a matter of luck.

@@ -8,18 +8,12 @@ import attrs
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
-from identomat_async._polling._outcomes import (
-    IN_PROGRESS,
-    DeadlinePassed,
-    Outcome,
-    Until,
-    ends,
-    stricter,
-)
+from identomat_async._polling._outcomes import DeadlinePassed, Outcome
 from identomat_async._polling._policy import Pending, PollPolicy, Step
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import deadline_passed, is_over, settled, unanswered
 from identomat_async._polling._waiters import Waiter
+from identomat_async._polling._watch import IN_PROGRESS, Until, ends, stricter
 
 # The place of an entry while a look at it is under way.
 ASKED: Final = "asked"

@@ -2,7 +2,7 @@
 
 from identomat_async._edge import refusing
 from identomat_async._polling._core import Core
-from identomat_async._polling._tally import PollerStats
+from identomat_async._polling._stats import PollerStats
 from identomat_async._polling._view import WatchedSession, seen
 
 

@@ -13,7 +13,7 @@ from identomat_async._polling._failures import FailureLog
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._hub import Hub, known
 from identomat_async._polling._outage import Outage
-from identomat_async._polling._outcomes import IN_PROGRESS, MANUAL_CHECK, DeadlinePassed, Outcome
+from identomat_async._polling._outcomes import DeadlinePassed, Outcome
 from identomat_async._polling._policy import Load, Pending, PollPolicy, Step
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
@@ -28,6 +28,7 @@ from identomat_async._polling._step import (
 )
 from identomat_async._polling._tally import Tally
 from identomat_async._polling._waiters import Waiter
+from identomat_async._polling._watch import IN_PROGRESS, MANUAL_CHECK
 from identomat_async._polling._wishes import Wishes
 from identomat_async.errors import (
     AuthenticationError,

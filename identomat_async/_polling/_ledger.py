@@ -18,7 +18,7 @@ from identomat_async._polling._hub import known
 from identomat_async._polling._journal._facts import Journal, JournalEntry
 from identomat_async._polling._many import check_writable
 from identomat_async._polling._outbox import Outbox
-from identomat_async._polling._outcomes import Delivery, Outcome, Watch, ends
+from identomat_async._polling._outcomes import Delivery, Outcome
 from identomat_async._polling._purge import Purger, by_acceptance, leave_to
 from identomat_async._polling._redelivery import (
     is_reversed,
@@ -29,6 +29,7 @@ from identomat_async._polling._redelivery import (
 from identomat_async._polling._scribe import Scribe
 from identomat_async._polling._state import PollState
 from identomat_async._polling._tasks import task_group
+from identomat_async._polling._watch import Watch, ends
 from identomat_async.errors import JournalError
 from identomat_async.events import ResultReversed, Role, RoleChanged
 

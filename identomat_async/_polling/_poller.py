@@ -23,10 +23,11 @@ from identomat_async._polling._gauges import Gauges
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._journal._facts import Journal
 from identomat_async._polling._many import checked_many, each_of, unique_tokens
-from identomat_async._polling._outcomes import Outcome, Until, Watch
+from identomat_async._polling._outcomes import Outcome
 from identomat_async._polling._purge import Purge, purger_of
 from identomat_async._polling._source import HasSource, source_of
 from identomat_async._polling._terms import Terms, policy_of
+from identomat_async._polling._watch import Until, Watch
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Observer
 
@@ -35,23 +36,19 @@ class ResultPoller(Gauges):
     """
     Awaits the results of very many sessions at once.
 
-    As a block it polls while the block lasts, and is iterated for outcomes. As a service,
-    `run` polls and hands outcomes to a function. `wait` and `wait_all` work in either,
-    and by themselves.
+    As a block it polls while the block lasts, and is iterated for outcomes. As a service, `run`
+    polls and hands outcomes to a function. `wait` and `wait_all` work in either, and by themselves.
 
     Args:
         client: An `IdentomatClient`.
         wait: When to look at a session next: any tenacity wait strategy; by default
-            `wait_person()`; `wait_learned` knows better, once there are sessions to learn
-            from. After a look that failed the client's `RetryPolicy.wait` counts if it is
-            longer.
+            `wait_person()`; `wait_learned` knows better, once there are sessions to learn from.
+            After a look that failed the client's `RetryPolicy.wait` counts if it is longer.
         until: Whether MANUAL_CHECK ends a watch.
         deadline: How long the person may take, from when the watch begins: seconds,
             timedelta or aware datetime; None for ever.
-        review: Seconds that an operator may take, from the first MANUAL_CHECK seen; None
-            for ever.
-        grace: Seconds that a watch outlives its deadline while the service does not
-            answer.
+        review: Seconds that an operator may take, from the first MANUAL_CHECK seen; None for ever.
+        grace: Seconds that a watch outlives its deadline while the service does not answer.
         rate: The most requests per second, confirming reads included, or a `RateBudget`
             to share; None for no limit. The schedule stretches to fit.
         max_in_flight: The most requests at a time; a `RateBudget` brings its own.
@@ -61,10 +58,9 @@ class ResultPoller(Gauges):
         journal: Where it is written down what is watched, such as a `SqliteJournal`: then a
             restart loses nothing, and `run` delivers everything at least once.
         purge: ``"after_delivery"`` deletes a session at the service once what it came to is
-            accepted: when the handler of `run` has returned, or the iteration has asked for
-            the next. Only a `Settled` that is final: never one under MANUAL_CHECK, none
-            without a verdict, and none that is watched again. `undeleted` lists those that
-            are not deleted yet. With None nothing is deleted.
+            accepted: when the handler of `run` has returned, or the iteration has asked for the
+            next. Only a `Settled` that is final: never one under MANUAL_CHECK, none that is
+            watched again. `undeleted` lists what is not deleted yet. With None nothing is deleted.
         gone_window: Seconds over which the service must deny a session three times.
         observers: Functions that are called with every event.
 
@@ -184,6 +180,7 @@ class ResultPoller(Gauges):
 
         Raises:
             ConfigurationError: One cannot work; those before it are watched.
+            JournalError: They could not all be written down; those that could are watched.
             ClientClosedError: The poller is closed.
         """
         self._core.check()
@@ -231,6 +228,10 @@ class ResultPoller(Gauges):
 
         Returns:
             Whether it was watched.
+
+        Raises:
+            JournalError: That could not be written down; it is watched as before.
+            ClientClosedError: The poller is closed.
         """
         self._core.check()
         return await self._core.discard(token)
@@ -272,6 +273,10 @@ class ResultPoller(Gauges):
             SessionNotFoundError: The service says so again and again.
             SessionInvalidError: The service says, again and again, that it is invalid.
             AuthenticationError: The service refuses the company key.
+            SignatureError: Answer after answer is not signed.
+            IdentomatError: No verdict could be read; it is the error of the last look.
+            ConfigurationError: An argument cannot work.
+            JournalError: Another process may poll, and the journal cannot be asked.
             ClientClosedError: The poller is closed.
         """
         # One frame and no timer: a hundred thousand tasks may stand here.
@@ -312,6 +317,8 @@ class ResultPoller(Gauges):
         Raises:
             ConfigurationError: A token or argument cannot work; nothing was asked.
             AuthenticationError: The service refuses the company key.
+            SignatureError: Answer after answer is not signed.
+            JournalError: Another process may poll, and the journal cannot be asked.
             ClientClosedError: The poller is closed.
         """
         self._core.check()
@@ -330,10 +337,9 @@ class ResultPoller(Gauges):
         """
         Poll, and hand each outcome to a function, until cancelled or drained.
 
-        A delivery is accepted when the function returns. If it raises, the delivery comes
-        again by itself after 1 s, doubling to 5 min, with the same id; it is never
-        dropped and holds no other up. What was not accepted when `run` ends comes again
-        in the next.
+        A delivery is accepted when the function returns. If it raises, the delivery comes again by
+        itself after 1 s, doubling to 5 min, with the same id; it is never dropped and holds no
+        other up. What was not accepted when `run` ends comes again in the next.
 
         Args:
             on_delivery: Takes a `Delivery`: an async function, or a plain one, which is
@@ -346,7 +352,8 @@ class ResultPoller(Gauges):
         Raises:
             AuthenticationError: The service refuses the company key; only if asked for.
             SignatureError: Answer after answer is not signed; only if asked for.
-            ConfigurationError: The poller is in use already.
+            ConfigurationError: An argument cannot work, or the poller is in use already.
+            JournalError: The journal cannot be used as this begins.
             ClientClosedError: The poller is closed.
         """
         if on_account_error not in get_args(OnAccountError):
@@ -367,6 +374,9 @@ class ResultPoller(Gauges):
 
         Args:
             grace: The most seconds to wait for the handler.
+
+        Raises:
+            ConfigurationError: *grace* is no time.
         """
         await self._core.drain(seconds(grace, name="grace"))
 

@@ -8,9 +8,9 @@ import attrs
 from identomat_async._polling._agenda import Agenda
 from identomat_async._polling._demand import Demand
 from identomat_async._polling._entry import ASKED, Entry
-from identomat_async._polling._outcomes import MANUAL_CHECK
 from identomat_async._polling._state import PollState
 from identomat_async._polling._waiters import Waiter
+from identomat_async._polling._watch import MANUAL_CHECK
 
 
 @attrs.define(eq=False, repr=False)

@@ -7,7 +7,7 @@ from identomat_async._polling._engine import Engine
 from identomat_async._polling._ledger import Ledger
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._purge import Purger
-from identomat_async._polling._tally import LimitedBy, PollerStats
+from identomat_async._polling._stats import LimitedBy, PollerStats
 from identomat_async.events import Role
 
 

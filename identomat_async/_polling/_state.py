@@ -10,7 +10,7 @@ import attrs
 from identomat_async import errors
 from identomat_async._model._status import SessionStatus
 from identomat_async._model._token import checked_token
-from identomat_async._polling._outcomes import DECIDED, MANUAL_CHECK, Until
+from identomat_async._polling._watch import DECIDED, MANUAL_CHECK, Until
 from identomat_async.errors import ConfigurationError, IdentomatError
 
 DoubtKind = Literal["gone", "invalid", "unreadable"]

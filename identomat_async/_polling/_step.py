@@ -15,18 +15,16 @@ from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._polling._density import REVIEW
 from identomat_async._polling._outcomes import (
-    DECIDED,
-    MANUAL_CHECK,
     DeadlinePassed,
     Outcome,
     PollFailed,
     SessionGone,
     Settled,
-    ends,
 )
 from identomat_async._polling._policy import NO_LOAD, Load, Pending, PollPolicy, Step
 from identomat_async._polling._schedule import FLOOR, consult
 from identomat_async._polling._state import Doubt, DoubtKind, PollState, Trouble
+from identomat_async._polling._watch import DECIDED, MANUAL_CHECK, ends
 from identomat_async.errors import (
     AuthenticationError,
     IdentomatError,

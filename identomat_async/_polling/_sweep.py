@@ -72,6 +72,7 @@ async def sweep(
         SignatureError: Answer after answer is not signed.
         ConfigurationError: An argument cannot work.
         JournalError: The journal cannot be read or written.
+        ClientClosedError: The client is closed.
     """
     budget = budget_of(rate, max_in_flight=whole(concurrency, name="concurrency"))
     policy = policy or PollPolicy(retry_wait=client.source.retry_wait)

@@ -10,11 +10,11 @@ from tenacity.wait import wait_base
 
 from identomat_async._clock import Deadline, Seconds, deadline_at, seconds, timestamp
 from identomat_async._model._token import checked_token
-from identomat_async._polling._outcomes import Until, Watch
 from identomat_async._polling._person import wait_person
 from identomat_async._polling._policy import PollPolicy
 from identomat_async._polling._source import ResultSource
 from identomat_async._polling._state import PollState
+from identomat_async._polling._watch import Until, Watch
 from identomat_async.errors import ConfigurationError
 
 

@@ -9,8 +9,9 @@ import anyio
 from anyio.lowlevel import current_token
 
 from identomat_async._model._result import SessionResult
-from identomat_async._polling._outcomes import Outcome, Until
+from identomat_async._polling._outcomes import Outcome
 from identomat_async._polling._raising import result_of
+from identomat_async._polling._watch import Until
 from identomat_async.errors import IdentomatError
 
 if TYPE_CHECKING:

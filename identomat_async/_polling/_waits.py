@@ -10,9 +10,10 @@ from identomat_async._clock import Deadline
 from identomat_async._model._token import checked_token
 from identomat_async._polling._desk import Desk
 from identomat_async._polling._engine import Engine
-from identomat_async._polling._outcomes import Outcome, Until
+from identomat_async._polling._outcomes import Outcome
 from identomat_async._polling._terms import checked_until
 from identomat_async._polling._waiters import Group, Lone, Member
+from identomat_async._polling._watch import Until
 
 # What another process polls is looked at here after so many seconds, if nothing comes.
 SELDOM = 3600.0

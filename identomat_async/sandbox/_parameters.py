@@ -128,7 +128,6 @@ def _collect_file(parts: list[Part]) -> Callable[[File], None]:
     def collect(file: File) -> None:
         file.file_object.seek(0)
         content = file.file_object.read()
-        file.close()
         parts.append(Part(_text(file.field_name or b""), content, is_file=True))
 
     return collect

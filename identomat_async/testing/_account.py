@@ -8,7 +8,10 @@ from identomat_async._client import IdentomatClient
 from identomat_async.sandbox import Sandbox, Script
 
 COMPANY_KEY = "invented-company-key"
+"""The company key of the fixtures."""
+
 SECRET_KEY = "invented-secret-key"  # noqa: S105 - opens nothing
+"""The HMAC key that belongs to it."""
 
 # Sure and soon, so that a test says only what is special about it.
 _LIFE = Script.of("approved", after=30)

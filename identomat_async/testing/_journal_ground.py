@@ -19,6 +19,7 @@ NOW = 1_800_000_000.0
 PERSON = "Conformance-Canary"
 
 MakeJournal = Callable[[], Journal]
+"""Returns another journal at each call, all with one memory: each stands for a process."""
 
 DOWN = ServerError("down")
 

@@ -11,15 +11,9 @@ from typing import Any, cast
 
 from identomat_async._model._status import SessionStatus
 from identomat_async._polling._journal._facts import JournalEntry, Note
-from identomat_async._polling._outcomes import (
-    DeadlinePassed,
-    Delivery,
-    SessionGone,
-    Settled,
-    Until,
-    ends,
-)
+from identomat_async._polling._outcomes import DeadlinePassed, Delivery, SessionGone, Settled
 from identomat_async._polling._state import PollState, state_of
+from identomat_async._polling._watch import Until, ends
 from identomat_async.errors import ConfigurationError, JournalError
 
 _logger = logging.getLogger("identomat_async")

@@ -21,13 +21,14 @@ from identomat_async._model._token import checked_token
 from identomat_async._polling._core import GRACE
 from identomat_async._polling._courier import Handler, checked_handler
 from identomat_async._polling._many import checked_many, each_of
-from identomat_async._polling._outcomes import Until, Watch
 from identomat_async._polling._policy import NO_LOAD
 from identomat_async._polling._schedule import first_gap
 from identomat_async._polling._source import HasSource, source_of
-from identomat_async._polling._tally import PollerStats, Tally
+from identomat_async._polling._stats import PollerStats
+from identomat_async._polling._tally import Tally
 from identomat_async._polling._tasks import task_group
 from identomat_async._polling._terms import Terms, policy_of
+from identomat_async._polling._watch import Until, Watch
 from identomat_async.contrib.docket._errand import Errand
 from identomat_async.contrib.docket._link import Link
 from identomat_async.contrib.docket._rate import SharedRate
@@ -35,6 +36,7 @@ from identomat_async.contrib.docket._relay import Relay
 from identomat_async.contrib.docket._rounds import LEAD, Rounds, Then, handled_here, lead_of
 from identomat_async.contrib.docket._server import check_pool
 from identomat_async.contrib.docket._shift import Shift, engine_lease, task_of
+from identomat_async.contrib.docket._standing import stats_of
 from identomat_async.errors import ConfigurationError
 
 # For how long the server knows that a run has ended.
@@ -163,11 +165,10 @@ class DocketResultPoller:
         """
         Watch a session; its outcome comes to the handler of a worker, whichever that is.
 
-        The watch is on the server when this returns; inside the handler that has been given
-        this session, when that does. One that is watched already stays as it is, and so does
-        one whose outcome the handler has refused until now: watch again inside the handler.
-        While a look or a delivery is under way, which may be the last, this waits for the
-        end of that.
+        The watch is on the server when this returns; inside the handler that has been given this
+        session, when that does. One that is watched already stays as it is, and so does one whose
+        outcome the handler has refused until now: watch again inside the handler. While a look or a
+        delivery is under way, which may be the last, this waits for the end of that.
 
         Args:
             token: What `begin` returned.
@@ -232,7 +233,8 @@ class DocketResultPoller:
             Whether it was watched.
 
         Raises:
-            JournalError: The server cannot be reached.
+            ConfigurationError: *token* cannot be a session token, or this is not entered.
+            JournalError: The server did not do it.
         """
         self._check()
         return await self._link.discard(checked_token(token))
@@ -246,6 +248,9 @@ class DocketResultPoller:
 
         Returns:
             True: the worker is told so, which may find that nobody watches the session.
+
+        Raises:
+            ConfigurationError: *token* cannot be one, or this is not the place to call it.
         """
         self._check()
         self._source.home.check_thread()
@@ -273,7 +278,8 @@ class DocketResultPoller:
             task_status: For `TaskGroup.start`, which returns when polling has begun.
 
         Raises:
-            ConfigurationError: The poller is in use already.
+            ConfigurationError: *on_delivery* is no function, or the poller is in use already.
+            JournalError: The server cannot be reached.
         """
         handler = checked_handler(on_delivery)
         if self._shift is not None:
@@ -295,6 +301,9 @@ class DocketResultPoller:
 
         Args:
             grace: The most seconds to wait for that.
+
+        Raises:
+            ConfigurationError: *grace* is no time.
         """
         span = seconds(grace, name="grace")
         if self._shift is not None:
@@ -307,6 +316,9 @@ class DocketResultPoller:
         Lift this worker's pause: the service has asked for it, is down, or refuses the account.
 
         The next look finds out whether that was wise.
+
+        Raises:
+            ConfigurationError: This is not the thread of the poller's event loop.
         """
         self._source.home.check_thread()
         if self._shift is not None:
@@ -322,22 +334,7 @@ class DocketResultPoller:
         """
         now = 0.0 if self._clock is None else self._clock.now()
         rounds = None if self._shift is None else self._shift.rounds
-        watched, due = self._relay.standing
-        is_stopped = rounds is not None and rounds.gates.service_opens_at(now, rounds.clock) > now
-        return PollerStats(
-            role="idle" if rounds is None else "active",
-            watched=watched,
-            due=due,
-            in_flight=0 if rounds is None else rounds.in_flight,
-            buffered=0,
-            unacked=0 if rounds is None else len(rounds.again),
-            oldest_unacked=None,
-            undeleted=0,
-            limited_by="paused" if is_stopped else "rate" if due else "nothing",
-            stretch=1.0,
-            observer_errors=0,
-            **self._tally.figures(now),
-        )
+        return stats_of(rounds, standing=self._relay.standing, tally=self._tally, now=now)
 
     def _check(self) -> Clock:
         if self._stack is None or self._clock is None:

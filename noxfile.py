@@ -99,7 +99,7 @@ def audit(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def benchmarks(session: nox.Session) -> None:
-    """Measure every figure that is promised; this wants a quiet machine with two cores."""
+    """Measure what the benchmarks promise; this wants a quiet machine with two cores."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "benchmarks", "all", "--check", *session.posargs)
 

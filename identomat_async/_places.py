@@ -49,12 +49,6 @@ class Places:
         """Whether several plan with the rate."""
         return len(self._wishes) > 1
 
-    @property
-    def even_share(self) -> float:
-        """The requests per second that each of those who plan with the rate gets in any case."""
-        rate = math.inf if self.per_second is None else self.per_second
-        return rate / max(len(self._wishes), 1)
-
     def join(self, planner: object) -> None:
         """Count on *planner*, who plans requests ahead, until it is to `leave`."""
         self._wishes[planner] = 0.0, math.inf
@@ -71,11 +65,15 @@ class Places:
         All who plan are stretched by the same factor, but for those who cannot make so many:
         *most* is what other ceilings leave. None for no limit.
         """
+        if planner in self._wishes:
+            self._wishes = {**self._wishes, planner: (wish, most)}
+        return self.share_of(planner, wish, most=most)
+
+    def share_of(self, planner: object, wish: float, *, most: float = math.inf) -> float | None:
+        """Return what `share` would, and go on counting on what *planner* has said before."""
         if self.per_second is None:
             return None
         wishes = {**self._wishes, planner: (wish, most)}
-        if planner in self._wishes:
-            self._wishes = wishes
         left, wanted = self.per_second, sum(each for each, _ in wishes.values())
         for one, (each, limit) in sorted(wishes.items(), key=_sated_at):
             if one is not planner and limit * wanted < left * each:

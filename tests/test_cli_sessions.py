@@ -265,6 +265,7 @@ def test_a_folder_for_media_is_made_and_no_more_than_one(place: Place, tmp_path:
 
     assert (made.exit_code, again.exit_code, refused.exit_code) == (0, 0, 1)
     assert len(list((tmp_path / "new").iterdir())) == 1
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
     assert refused.stderr.startswith("identomat: No such file or directory")
 
 

@@ -943,10 +943,9 @@ async def test_a_shared_budget_bounds_two_pollers_together(source, own):
     assert len(at) <= 10 * (at[-1] - at[0]) + 1.1
 
 
-@pytest.mark.parametrize("busy", [0, 600])
-async def test_many_who_are_waited_for_need_no_share_of_the_rate_to_be_looked_at(source, busy):
+async def test_many_who_are_waited_for_need_no_share_of_the_rate_to_be_looked_at(source):
     shared = RateBudget(20)
-    for token in tokens(busy):
+    for token in tokens(600):
         source.says(token, "in_progress")
     for number in range(20):
         source.says(f"waited-for-{number}", "approved")
@@ -956,35 +955,37 @@ async def test_many_who_are_waited_for_need_no_share_of_the_rate_to_be_looked_at
         # It has nothing to look at, so nearly all of the rate is the other's.
         ResultPoller(source, rate=shared) as idle,
     ):
-        await crowd.watch_many(tokens(busy))
+        await crowd.watch_many(tokens(600))
         await anyio.sleep(5)
         began = anyio.current_time()
         outcomes = await idle.wait_all(f"waited-for-{number}" for number in range(20))
         spent = anyio.current_time() - began
 
     assert {outcome.status for outcome in outcomes.values()} == {SessionStatus.APPROVED}
-    # Two looks each, in turn with the other if that has any to make.
-    assert spent <= 2 * 20 * (2 if busy else 1) / 20 + 1
+    # Two looks each, in turn with the other's.
+    assert spent <= 2 * (2 * 20) / 20 + 1
 
 
-async def test_who_wants_little_of_a_shared_rate_does_not_starve(source, collect):
+@pytest.mark.parametrize(("busy", "watched", "is_starved"), [(600, 1, False), (5000, 100, True)])
+async def test_who_starves_of_a_shared_rate_is_seen_before_they_want_to_be_looked_at(
+    source, collect, busy, watched, is_starved
+):
     shared, heard = RateBudget(20), collect()
-    for token in ["one", *tokens(600)]:
+    for token in tokens(busy + watched):
         source.says(token, "in_progress")
 
     async with (
         ResultPoller(source, rate=shared, wait=wait_fixed(10)) as crowd,
-        ResultPoller(source, rate=shared, deadline=120, observers=[heard]) as small,
+        ResultPoller(source, rate=shared, deadline=180, observers=[heard]) as small,
     ):
-        await crowd.watch_many(tokens(600))
+        await crowd.watch_many(tokens(busy))
         await anyio.sleep(5)
-        await small.watch("one")
-        await anyio.sleep(60)
-        assert heard.of(events.Starved) == []
-        # These would need more looks than half of the rate allows for.
-        await small.watch_many(f"more-{number}" for number in range(300))
+        await small.watch_many(tokens(busy + watched)[busy:])
 
-    assert [event.watched for event in heard.of(events.Starved)] == [301]
+        assert [event.watched for event in heard.of(events.Starved)] == [watched] * is_starved
+        await anyio.sleep(60)
+
+    assert len(heard.of(events.Starved)) == is_starved
 
 
 async def test_sharing_the_clients_budget_costs_nobody_a_verdict(source):

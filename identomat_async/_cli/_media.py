@@ -65,7 +65,7 @@ def media(
             raise ConfigurationError("--json and -o - would both write to stdout")
     perform = partial(_perform, account, one_token(token), kinds or [], into=into, output=output)
     if output is None:
-        into.mkdir(exist_ok=True)
+        into.mkdir(mode=0o700, exist_ok=True)
     raise typer.Exit(anyio.run(partial(perform, json=json)))
 
 

@@ -304,13 +304,12 @@ class Desk:
 
     def mind_the_rate(self, span: float | None = None) -> None:
         """Tell if there are too many for the rate within *span* seconds, or else our deadline."""
-        rate, now = self._engine.planner.rate, self._engine.now()
+        # What there is for us now goes by what is wanted now, which may be nothing yet.
+        rate, now = self._engine.planner.rate_when_busy(), self._engine.now()
         span = self.terms.ends_at(None, now) - now if span is None else span
         if rate is None or not math.isfinite(span):
             self.is_starved = False
             return
-        # Our share goes by what the schedule would like at the moment, which may be nothing.
-        rate = max(rate, self._engine.gates.least)
         was_starved, live = self.is_starved, len(self._roster.live)
         self.is_starved = live * _LEAST_LOOKS > rate * max(span, 0.0)
         if self.is_starved and not was_starved:

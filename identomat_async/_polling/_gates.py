@@ -1,7 +1,7 @@
 """What may hold everybody up: the service, or the places that there are."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import attrs
@@ -53,11 +53,6 @@ class Gates:
         """Whether others plan with the same ceilings."""
         return any(budget.is_shared for budget in self.budgets)
 
-    @property
-    def least(self) -> float:
-        """The requests per second that there are for us, whatever others want; may be infinity."""
-        return min((budget.even_share for budget in self.budgets), default=math.inf)
-
     def join(self) -> None:
         """Be counted on in each budget."""
         for budget in self.budgets:
@@ -75,11 +70,15 @@ class Gates:
 
     def share(self, wish: float) -> float | None:
         """Return the requests per second for who would like *wish*; None for no limit."""
-        shares = [
-            budget.share(self, wish, most=_strictest(self.budgets, but=budget))
-            for budget in self.budgets
-        ]
-        return min((share for share in shares if share is not None), default=None)
+        return _least(budget.share(self, wish, most=most) for budget, most in self._each())
+
+    def share_of(self, wish: float) -> float | None:
+        """Return what `share` would for another *wish* than ours."""
+        return _least(budget.share_of(self, wish, most=most) for budget, most in self._each())
+
+    def _each(self) -> Iterator[tuple[Places, float]]:
+        # Each ceiling, and the most that the others leave.
+        return ((budget, _strictest(self.budgets, but=budget)) for budget in self.budgets)
 
     @property
     def is_full(self) -> bool:
@@ -158,6 +157,10 @@ class Gates:
         if budget.is_full or budget.is_queueing_before(self):
             return now + _GLANCE
         return max(budget.opens_at + clock.offset, now) + _BATCH
+
+
+def _least(shares: Iterable[float | None]) -> float | None:
+    return min((share for share in shares if share is not None), default=None)
 
 
 def _strictest(budgets: Sequence[Places], *, but: Places | None = None) -> float:

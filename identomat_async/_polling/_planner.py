@@ -85,6 +85,12 @@ class Planner:
             wish = demand.all / self._wished_gap()
         return self.gates.share(max(wish + besides, _LEAST_WISH))
 
+    def rate_when_busy(self) -> float | None:
+        """Return the requests per second for us when all want to be looked at most closely."""
+        density, count = self.learner.policy.density, self.roster.demand.all
+        wish = count / self._wished_gap() if density is None else count * density.closest
+        return self.gates.share_of(max(wish, _LEAST_WISH))
+
     def _wished_gap(self) -> float:
         # Of strategies that are no density; until one was asked, as of people.
         return self.learner.wishes.gap or EVERY

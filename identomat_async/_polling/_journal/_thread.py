@@ -218,7 +218,7 @@ class JournalThread:
             connection.execute("ROLLBACK")
             if len(jobs) == 1:
                 return
-            # Rare, and three more statements for each job are not worth it otherwise.
+            # Rare, and two more statements for each job are not worth it otherwise.
             connection.execute("BEGIN IMMEDIATE")
             self._do_each(connection, jobs)
         connection.execute("COMMIT")

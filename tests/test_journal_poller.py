@@ -648,6 +648,28 @@ async def test_a_wait_in_the_stand_by_keeps_its_own_deadline(journal, source):
     assert theirs.times("one") == pytest.approx([0, 0], abs=0.1)
 
 
+async def test_a_stand_by_that_looks_around_at_a_deadline_misses_it_for_nobody(journal, source):
+    source.says("one", "in_progress")
+    theirs = type(source)()
+    theirs.says("one", "in_progress")
+    active, stand_by = poller_of(source, journal), poller_of(theirs, journal)
+    async with running(active, stuck), running(stand_by, stuck), anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            with pytest.raises(WaitTimeoutError):
+                await stand_by.wait("one", deadline=30)
+
+        await active.watch("one")
+        tasks.start_soon(wait)
+        await anyio.sleep(1)
+        entry = stand_by._core.engine.roster.live["one"]
+        # Half a millisecond before, when the deadline counts as passed already.
+        await anyio.sleep(entry.due - 0.0005 - stand_by._core.engine.now())
+        await stand_by._core.ledger._elsewhere.keep_up()
+
+    assert len(theirs.looks) == 2
+
+
 async def test_a_stand_by_polls_for_a_wait_what_nobody_else_does(journal, source):
     source.decides("one", "approved", after=30)
     active, stand_by = poller_of(source, journal), poller_of(source, journal)

@@ -6,6 +6,7 @@ import attrs
 
 from identomat_async._polling._engine import Engine
 from identomat_async._polling._entry import Entry
+from identomat_async._polling._step import is_over
 from identomat_async._polling._waits import SELDOM
 
 
@@ -20,7 +21,8 @@ class Parking:
         """Look at a session only when time is up for somebody, or seldom."""
         self.tokens.add(entry.state.token)
         now = self._engine.now()
-        if entry.due > now:
+        # Who is as good as due is looked at: its end would no longer count as one that is ahead.
+        if not is_over(entry.due, now):
             due = min(entry.first_end(now), now + SELDOM)
             if not (entry.due == due or now + SELDOM / 2 < entry.due < due):
                 self._engine.roster.put(entry, due)

@@ -152,9 +152,9 @@ def test_a_stream_that_is_closed_is_no_traceback(
 
 
 def test_a_sandbox_is_up_in_two_seconds(untraced: None) -> None:
-    # Processor time, and the best of three, since others may keep this machine busy.
+    # Processor time, and the best of five, since others may keep this machine busy.
     spent = [spent_by_children()]
-    for _ in range(3):
+    for _ in range(5):
         with running() as sandbox:
             sandbox.interrupt()
         spent.append(spent_by_children())

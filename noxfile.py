@@ -55,8 +55,9 @@ def tests_lowest(session: nox.Session) -> None:
 def tests_random(session: nox.Session) -> None:
     """Run the suite three times, each time in another order."""
     session.install("-e", ".[test]", "pytest-random-order>=1.1")
-    for _ in range(3):
-        order = ("--random-order", "--random-order-bucket=global")
+    # Two processes have to agree on what the order is.
+    for seed in ("1", "2", "3"):
+        order = ("--random-order", "--random-order-bucket=global", f"--random-order-seed={seed}")
         session.run("pytest", *WHOLE, *order, *session.posargs)
 
 
@@ -104,8 +105,11 @@ def benchmarks(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", "all", "--check", *session.posargs)
 
 
-# With what is marked `thorough`.
-WHOLE = ("-m", "not nightly and not durability and not browser and not docs")
+# With what is marked `thorough`, on every core.
+WHOLE = (
+    *("-n", "auto", "--dist", "worksteal"),
+    *("-m", "not nightly and not durability and not browser and not docs"),
+)
 WIRE = [
     *sorted(map(str, Path("tests").glob("test_client*.py"))),
     *sorted(map(str, Path("tests").glob("test_wire_*.py"))),

@@ -32,7 +32,9 @@ ANEW = ["_model/_codec"]
 TESTS = [
     "tests/test_ground_budget.py",
     "tests/test_hostile_documents.py",
+    "tests/test_journal_doubt.py",
     "tests/test_journal_file.py",
+    "tests/test_journal_sweep.py",
     "tests/test_model_codec.py",
     "tests/test_model_json.py",
     "tests/test_model_status.py",
@@ -43,6 +45,7 @@ TESTS = [
     "tests/test_polling_learned.py",
     "tests/test_polling_schedule.py",
     "tests/test_signature_forgeries.py",
+    "tests/test_testing_journal.py",
     "tests/test_wire_protocol.py",
     "tests/test_wire_retry_table.py",
 ]

@@ -179,7 +179,7 @@ GOOD = [180.0] * 30
     "wrong",
     [
         *([*GOOD, bad] for bad in (-1, math.nan, math.inf, "5", None, True, [1], 1j, 10**400)),
-        *("", "12", b"12", bytearray(b"12"), 5, 5.0, True, None, {"a": 1}, object()),
+        *("", "12", b"12", bytearray(b"12"), 5, 5.0, True, None, {"a": 1}, object),
     ],
     ids=repr,
 )

@@ -1,9 +1,11 @@
 """What `import identomat_async` costs beyond `import httpx`."""
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from functools import partial
 from statistics import median
@@ -15,10 +17,17 @@ MOST = 150.0
 MODULES = ("identomat_async", "httpx", "sys")
 
 
-def milliseconds(module: str) -> float:
-    """Import a module in a process of its own; return the milliseconds of CPU that took."""
+def milliseconds(module: str, *, compiled: str) -> float:
+    """
+    Import a module in a process of its own; return the milliseconds of CPU that took.
+
+    What is compiled is kept in the folder *compiled*, as installers do for whoever installs it,
+    also where the environment says that nothing compiled is to be written.
+    """
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled, "PYTHONDONTWRITEBYTECODE": ""}
+    command = [sys.executable, "-c", f"import {module}"]
     before = _spent()
-    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)  # noqa: S603 - ours
+    subprocess.run(command, check=True, env=environment)  # noqa: S603 - ours
     return 1000 * (_spent() - before)
 
 
@@ -45,11 +54,13 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 def run(arguments: Sequence[str]) -> int:
     """Measure, print, judge."""
     asked = parsed(arguments)
-    for module in MODULES:
-        milliseconds(module)  # compiled now, if it was not
-    rounds = take_turns(
-        {module: partial(milliseconds, module) for module in MODULES}, rounds=asked.rounds
-    )
+    with tempfile.TemporaryDirectory() as compiled:
+        contenders = {
+            module: partial(milliseconds, module, compiled=compiled) for module in MODULES
+        }
+        for compile_now in contenders.values():
+            compile_now()
+        rounds = take_turns(contenders, rounds=asked.rounds)
     rows = [
         {
             "import": "nothing" if module == "sys" else module,

@@ -169,4 +169,12 @@ def test_imports_is_measured_beyond_httpx() -> None:
     rounds = [{"identomat_async": 300.0, "httpx": 200.0, "sys": 9.0}] * 3
 
     assert [(gate.figure, gate.holds) for gate in imports.gates(rounds)] == [(100.0, True)]
-    assert imports.milliseconds("sys") > 0
+
+
+def test_imports_measures_what_is_compiled_already(tmp_path: Path) -> None:
+    compiled = tmp_path / "compiled"
+
+    took = imports.milliseconds("identomat_async", compiled=str(compiled))
+
+    assert took > 0
+    assert [*compiled.rglob("_polling/_poller.*.pyc")]

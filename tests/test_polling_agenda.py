@@ -57,6 +57,33 @@ def test_who_is_put_first_while_it_is_due_already_comes_once() -> None:
     assert agenda.next_due() == math.inf
 
 
+def test_many_are_put_at_once_as_if_one_by_one() -> None:
+    agenda, items = Agenda[Item](), [Item() for _ in range(5)]
+    agenda.put(items[0], 2.0)
+    agenda.put_new(items[1:], [2.0, 1.5, 2.0 + TICK, 1.5])
+
+    assert [agenda.has(item) for item in items] == [True] * 5
+    assert (agenda.next_due(), agenda.due(2.0), agenda.due(3.0)) == (1.5, 4, 5)
+    assert [agenda.pop(1.5) for _ in range(3)] == [items[2], items[4], None]
+    agenda.remove(items[1])
+    assert [agenda.pop(9.0) for _ in range(3)] == [items[0], items[3], None]
+    assert agenda.next_due() == math.inf
+
+
+def test_many_need_a_time_each() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        Agenda[Item]().put_new([Item(), Item()], [1.0])
+
+
+def test_shadows_of_those_who_were_put_at_once_are_swept_out_too() -> None:
+    agenda, items = Agenda[Item](), [Item() for _ in range(101)]
+    agenda.put_new(items, [5.0] * 101)
+    for number, item in enumerate(items):
+        agenda.put(item, 6.0 + number)
+
+    assert [agenda.pop(200.0) for _ in items] == items
+
+
 def test_one_that_is_moved_away_and_back_comes_once() -> None:
     agenda, item = Agenda[Item](), Item()
     for due in (5.0, 9.0, 5.0, 5.0):

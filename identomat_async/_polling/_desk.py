@@ -100,6 +100,8 @@ class Desk:
         latest = self._latest_first(now, ends_at)
         gaps, random = self._first_gaps(), self._engine.learner.policy.random
         is_shaped = TOKEN.fullmatch
+        # To call the class would make a dict of the names for each, at twice the cost.
+        new, begin = PollState.__new__, PollState.__init__
         try:
             for watch in watches:
                 if not isinstance(watch, str):
@@ -107,7 +109,9 @@ class Desk:
                     made = self._enter(made, now)
                     self._watch(self.terms.state_of(watch, now))
                     continue
-                state = PollState(
+                state = new(PollState)
+                begin(
+                    state,
                     token=watch if is_shaped(watch) else checked_token(watch),
                     begun=now,
                     watched=now,
@@ -118,7 +122,8 @@ class Desk:
                 if watch in live or (waiting and watch in waiting):
                     self._watch(state)
                     continue
-                live[watch] = entry = Entry(state, delivers=True)
+                live[watch] = entry = Entry(state)
+                entry.delivers = True
                 share = random() * _KNOTS
                 knot = int(share)
                 gap = gaps[knot]

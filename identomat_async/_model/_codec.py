@@ -22,7 +22,7 @@ from identomat_async._model._findings import (
     TechnicalDetails,
 )
 from identomat_async._model._json import json_or_error, unreadable
-from identomat_async._model._kinds import Kind, Listing, MismatchError, Record, Scalar
+from identomat_async._model._kinds import Kind, Listing, MismatchError, Record, Scalar, is_object
 from identomat_async._model._result import SessionResult
 from identomat_async._model._screening import ScreeningMatch, ScreeningPerson
 from identomat_async._model._status import SessionStatus, status_of
@@ -91,16 +91,13 @@ def result_or_error(body: bytes, signature: str | None) -> SessionResult | Respo
     document = json_or_error(body)
     if isinstance(document, ResponseDecodeError):
         return document
-    if document.__class__ is not dict:
+    if not is_object(document) or document.get("result").__class__ is not str:
         return _not_a_result()
-    members = cast("_Document", document)
-    if members.get("result").__class__ is not str:
+    if document.get("live").__class__ not in {bool, NoneType}:
         return _not_a_result()
-    if members.get("live").__class__ not in {bool, NoneType}:
-        return _not_a_result()
-    record = _OLD_RESULT if _has_old_name(members) else _RESULT
+    record = _OLD_RESULT if _has_old_name(document) else _RESULT
     ours = {"raw_bytes": body, "signature": signature}
-    return cast("SessionResult", _read(record, members, ours))
+    return cast("SessionResult", _read(record, document, ours))
 
 
 def decode_screening_person(body: bytes) -> ScreeningPerson:
@@ -143,7 +140,7 @@ def _status_or_error(body: bytes) -> SessionStatus | ResponseDecodeError:
     document = json_or_error(body)
     if isinstance(document, ResponseDecodeError):
         return document
-    status = cast("_Document", document).get("result") if document.__class__ is dict else None
+    status = document.get("result") if is_object(document) else None
     return status_of(status) if isinstance(status, str) else _not_a_result()
 
 
@@ -151,9 +148,9 @@ def _person_or_error(body: bytes) -> ScreeningPerson | ResponseDecodeError:
     document = json_or_error(body)
     if isinstance(document, ResponseDecodeError):
         return document
-    if document.__class__ is not dict:
+    if not is_object(document):
         return unreadable("The answer is not a screening person.", reason="shape")
-    return cast("ScreeningPerson", _read(_SCREENING_PERSON, cast("_Document", document), {}))
+    return cast("ScreeningPerson", _read(_SCREENING_PERSON, document, {}))
 
 
 def _not_a_result() -> ResponseDecodeError:

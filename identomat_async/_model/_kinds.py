@@ -7,7 +7,7 @@ a document that `read` can read.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, cast
+from typing import Protocol, TypeGuard, cast
 
 import attrs
 
@@ -21,6 +21,16 @@ _ONLY_TEXT = frozenset({str})
 
 class MismatchError(Exception):
     """A value's type is not the documented one. Never leaves this room."""
+
+
+def is_object(value: object) -> TypeGuard[dict[str, object]]:
+    """Tell whether a value of a document is an object of JSON."""
+    return value.__class__ is dict
+
+
+def is_array(value: object) -> TypeGuard[list[object]]:
+    """Tell whether a value of a document is an array of JSON."""
+    return value.__class__ is list
 
 
 class Kind(Protocol):
@@ -62,23 +72,20 @@ class Listing:
         """As `Kind.read`."""
         if value is None:
             return ()
-        if value.__class__ is not list:
-            raise MismatchError
-        values = cast("list[object]", value)
-        if None in values:
+        if not is_array(value) or None in value:
             raise MismatchError
         read = self.item.read
-        return tuple([read(each, None) for each in values])
+        return tuple([read(each, None) for each in value])
 
     def salvage(self, value: object, path: str, unreadable: list[str]) -> object:
         """As `Kind.salvage`."""
         if value is None:
             return None
-        if value.__class__ is not list:
+        if not is_array(value):
             unreadable.append(path)
             return GONE
         kept: list[object] = []
-        for index, each in enumerate(cast("list[object]", value)):
+        for index, each in enumerate(value):
             place = f"{path}.{index}"
             if each is None:
                 unreadable.append(place)
@@ -102,8 +109,8 @@ class Record:
 
     def read(self, value: object, _: object) -> object:
         """As `Kind.read`."""
-        if value.__class__ is dict:
-            return self.build(cast("dict[str, object]", value))
+        if is_object(value):
+            return self.build(value)
         if value is None:
             return None
         raise MismatchError
@@ -112,10 +119,10 @@ class Record:
         """As `Kind.salvage`."""
         if value is None:
             return None
-        if value.__class__ is not dict:
+        if not is_object(value):
             unreadable.append(path)
             return GONE
-        return self.salvage_members(cast("dict[str, object]", value), path, unreadable)
+        return self.salvage_members(value, path, unreadable)
 
     def salvage_members(
         self, members: Mapping[str, object], path: str, unreadable: list[str]
@@ -138,9 +145,9 @@ class Texts:
         """As `Kind.read`."""
         if value is None:
             return None
-        if value.__class__ is not dict:
+        if not is_object(value):
             raise MismatchError
-        texts = _without_nulls(cast("dict[str, object]", value))
+        texts = _without_nulls(value)
         if not _ONLY_TEXT.issuperset(map(type, texts.values())):
             raise MismatchError
         return Members(texts)
@@ -149,10 +156,10 @@ class Texts:
         """As `Kind.salvage`."""
         if value is None:
             return None
-        if value.__class__ is not dict:
+        if not is_object(value):
             unreadable.append(path)
             return GONE
-        texts = _without_nulls(cast("dict[str, object]", value))
+        texts = _without_nulls(value)
         sound = {name: text for name, text in texts.items() if text.__class__ is str}
         if len(sound) != len(texts):
             # The names are the service's own: they do not belong in a path.
@@ -204,7 +211,7 @@ def number(value: object, _: object) -> object:
 
 def answer(value: object, _: object) -> object:
     """Read what a question may be answered with: a text, a bool, or several texts."""
-    if value.__class__ is list:
+    if is_array(value):
         return _CHOSEN.read(value, None)
     if value.__class__ is bool:
         return value
@@ -218,8 +225,8 @@ def status(value: object, _: object) -> SessionStatus:
 
 def members(value: object, _: object) -> Members[object] | None:
     """Read an object of unknown shape."""
-    if value.__class__ is dict:
-        return Members(cast("dict[str, object]", value))
+    if is_object(value):
+        return Members(value)
     if value is None:
         return None
     raise MismatchError

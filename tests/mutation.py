@@ -30,6 +30,7 @@ AREAS = {
 # What happens while it is imported is mutated only where each mutant is imported anew.
 ANEW = ["_model/_codec"]
 TESTS = [
+    "tests/test_client_retries.py",
     "tests/test_ground_budget.py",
     "tests/test_hostile_documents.py",
     "tests/test_journal_doubt.py",

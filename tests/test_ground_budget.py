@@ -1,5 +1,7 @@
 """The ceiling on requests, and the pause that a service asks for."""
 
+from functools import partial
+
 import anyio
 import pytest
 
@@ -31,6 +33,36 @@ def test_everybody_takes_from_the_stricter_ceiling_first_and_once_from_each() ->
     free, fast, slow = (Places(rate, burst=1, max_in_flight=1) for rate in (None, 50.0, 5.0))
 
     assert in_order([free, fast, slow, fast]) == (slow, fast, free)
+
+
+async def test_a_planner_stands_behind_those_who_queue() -> None:
+    places, planner = Places(None, burst=1, max_in_flight=1), object()
+    assert places.try_acquire()
+    async with anyio.create_task_group() as group:
+        group.start_soon(places.acquire)
+        await anyio.sleep(1)
+        places.line_up(planner, lambda: None)
+        assert places.is_queueing_before(planner)
+        places.release()
+        await anyio.sleep(1)
+        assert not places.is_queueing_before(planner)
+
+
+async def test_requests_are_not_urgent_unless_they_say_so() -> None:
+    budget, order = RateBudget(5, max_in_flight=1), list[str]()
+
+    async def request(name: str, *, urgent: bool | None = None) -> None:
+        await (budget.acquire() if urgent is None else budget.acquire(urgent=urgent))
+        order.append(name)
+        budget.release()
+
+    await budget.acquire()
+    async with anyio.create_task_group() as group:
+        for name, urgent in (("not", False), ("neither", None), ("urgent", True)):
+            group.start_soon(partial(request, name, urgent=urgent))
+            await anyio.sleep(1)
+        budget.release()
+    assert order == ["urgent", "not", "neither"]
 
 
 async def starts(budget: RateBudget, requests: int, *, took: float = 0.0) -> list[float]:

@@ -119,6 +119,40 @@ def test_nobody_is_lost_who_is_moved_while_shadows_are_swept_out(first: bool) ->
     assert agenda.pop(200.0) is None
 
 
+def check_counts(agenda: Agenda[Item], standing: int) -> None:
+    """Nothing is left behind but what is counted, and will be swept out."""
+    ticks = [agenda._current, *agenda._ticks.values(), *agenda._first_ticks.values()]
+    assert agenda._standing == standing
+    assert sum(map(len, ticks)) == standing + agenda._shadows
+
+
+def test_what_is_left_behind_is_swept_out_once_it_is_the_most() -> None:
+    agenda, items = Agenda[Item](), [Item() for _ in range(200)]
+    for item in items:
+        agenda.put(item, 5.0)
+    for count, item in enumerate(items[:133], 1):
+        agenda.remove(item)
+        check_counts(agenda, 200 - count)
+        assert item.place is None
+        # When there are more shadows than there are who stand, and than is worth it.
+        assert agenda._shadows == (count if count <= 100 else count - 101)
+    agenda.remove(items[0])
+    check_counts(agenda, 67)
+    assert agenda.due(5.0) == 67
+
+
+def test_those_put_first_leave_nothing_behind_either() -> None:
+    agenda, items = Agenda[Item](), [Item() for _ in range(8)]
+    for item in items:
+        agenda.put(item, 5.0, first=True)
+    for item in items[:3]:
+        agenda.put(item, 6.0)
+    check_counts(agenda, 8)
+    assert agenda.due(5.0) == 5
+    assert agenda.pop(5.0) is items[3]
+    check_counts(agenda, 7)
+
+
 Steps = list[tuple[str, int, float]]
 
 
@@ -148,4 +182,5 @@ def test_everybody_comes_when_due_and_nobody_before_or_twice(steps: Steps) -> No
             while (popped := agenda.pop(now)) is not None:
                 assert dues.pop(popped) <= now + 1e-6
             assert all(due > now - 2 * TICK for due in dues.values())
+        check_counts(agenda, len(dues))
     assert not dues

@@ -9,7 +9,7 @@ from tenacity import wait_fixed
 
 from identomat_async import wait_learned, wait_person
 from identomat_async._polling._census import Census
-from identomat_async._polling._demand import Demand
+from identomat_async._polling._demand import Demand, _counted
 from identomat_async._polling._policy import NO_LOAD
 
 NOW = 1_800_000_000.0
@@ -34,6 +34,7 @@ def test_looks_are_counted_by_age() -> None:
     demand.remove(NOW - 100.0)
     assert demand.looks(person, NOW) == pytest.approx(1 / 60)
     assert demand.live == 1
+    assert demand_of({49.5: 60}).looks(wait_person(), NOW) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("rate", [None, 0.5])
@@ -83,7 +84,7 @@ def test_other_strategies_share_what_those_under_review_leave(
 
 
 def test_nobody_beyond_the_busy_time_waits_twice_as_long_as_all() -> None:
-    load = demand_of({100.0: 1900, 600.0: 100}).load(wait_person(), 20, NOW)
+    load = demand_of({100.0: 1900, 600.0: 60, 700.0: 40}).load(wait_person(), 20, NOW)
 
     assert load.at_most == pytest.approx(1.55 * 2000 / 20)
     # The looks of the few, at the longest gap, and those of the many fill the rate.
@@ -102,6 +103,30 @@ def test_a_crowd_is_seen_coming_into_its_busy_time_and_leaving_it() -> None:
     assert [step for until, step in soon.ahead if until > 40] == pytest.approx([busy] * 9)
     assert not amid.ahead
     assert [step for until, step in last.ahead if until > 33] == pytest.approx([over] * 9)
+
+
+def test_a_crowd_is_seen_leaving_its_busy_time_although_some_come_after_it() -> None:
+    load = demand_of({460.0: 10_000, 30.0: 60}).load(wait_person(), 50, NOW)
+
+    over = 10_000 * 0.55 / 5 / 48.75
+    assert [step for until, step in load.ahead if until > 33] == pytest.approx([over] * 9, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "counted"),
+    [
+        (1.0, 1.0, 1.0),
+        (1.2, 9.0, 1.0),  # the usual coming
+        (1.375, 9.0, 1 + 0.375 / 2),  # half way to what is unusual
+        (1.6, 9.0, 1.6),
+        (0.5, 9.0, 1.0),  # those who are here leave, and as many come
+        (0.5, 0.9, 1.0),  # the usual going
+        (0.5, 0.6, 0.6),
+        (1.0, 0.5, 0.5),
+    ],
+)
+def test_a_change_counts_by_how_unusual_it_is(least: float, most: float, counted: float) -> None:
+    assert _counted(least, most) == pytest.approx(counted)
 
 
 @pytest.mark.parametrize("age", [each / 4 for each in range(170, 230)])

@@ -190,6 +190,16 @@ def test_nonsense_is_refused_and_told_apart(wrong: object) -> None:
         wait_learned(GOOD, censored=wrong)  # type: ignore[arg-type]
 
 
+def test_an_error_names_what_is_wrong() -> None:
+    durations = Durations(GOOD, censored=[-1.0])
+    with pytest.raises(ConfigurationError, match=r"^each of censored must be"):
+        wait_learned(durations)
+    with pytest.raises(ConfigurationError, match=r"^every must be above 0"):
+        wait_learned(GOOD, every=0)
+    with pytest.raises(ConfigurationError, match=r"an empty list to begin with$"):
+        wait_learned("180")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"every": 0}, {"every": math.nan}, {"review": 0}, {"cap": 0}, {"floor": -1}, {"floor": 61}],

@@ -79,6 +79,29 @@ def test_a_gap_holds_as_many_looks_as_it_is_stretched(age: float, looks: float) 
 
 
 @pytest.mark.parametrize(
+    ("age", "ahead", "gap"),
+    [
+        (100.0, ((10.0, 2.0), (20.0, 4.0)), 10.0),
+        (100.0, ((5.0, 2.0), (20.0, 4.0)), 15.0),  # half of it, and then half as quickly
+        (100.0, ((5.0, 2.0), (5.5, 4.0), (9.0, 1.0)), 5.5 + 5 * 0.475),
+        (46.0, ((5.0, 1.0), (20.0, 2.0)), 5 + 2 * 5 * (1 - 4 / 60 - 1 / 5)),
+    ],
+)
+def test_a_gap_is_stretched_by_what_counts_when(
+    age: float, ahead: tuple[tuple[float, float], ...], gap: float
+) -> None:
+    assert wait_person().gap(age, stretch=9.0, ahead=ahead) == pytest.approx(gap)
+
+
+def test_a_share_of_the_longest_gap_is_that_share() -> None:
+    wait = wait_person()
+
+    assert wait.gap(600, stretch=11.0, share=0.5) == pytest.approx(50)
+    assert wait.gap(600, stretch=11.0, share=0.5, at_most=30.0) == 15.0
+    assert wait.gap(600, stretch=11.0, share=0.0, at_most=30.0) == 0.0
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         *({"every": value} for value in (0, -1, math.nan, math.inf, "5", None, True)),
@@ -90,6 +113,44 @@ def test_a_gap_holds_as_many_looks_as_it_is_stretched(age: float, looks: float) 
 def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
         wait_person(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"every": 0}, "every must be above 0"),
+        ({"every": "5"}, "every must be"),
+        ({"quiet": 0}, "quiet must be above 0"),
+        ({"tail": 0}, "tail must be above 0"),
+        ({"review": 0}, "review must be above 0"),
+        ({"floor": -1}, "floor must be"),
+        ({"cap": 0}, "cap must be above 0"),
+        ({"floor": 5, "cap": 4}, "floor must not be above cap"),
+        ({"busy": 5}, r"busy must be two ages: \(from, to\)"),
+        ({"busy": ("a", 5)}, "busy must be"),
+        ({"busy": (5, "a")}, "busy must be"),
+        ({"busy": (9, 1)}, "busy must go from an age to a later one"),
+    ],
+)
+def test_an_error_names_what_is_wrong(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{said}"):
+        wait_person(**wrong)  # type: ignore[arg-type]
+
+
+def test_there_may_be_no_busy_time_and_one_gap_for_all() -> None:
+    wait = wait_person(busy=(60, 60), floor=7, cap=7)
+
+    assert {wait.gap(age) for age in (0, 59, 61, 1e5)} == {7.0}
+
+
+def test_a_share_of_a_review_is_that_share() -> None:
+    assert wait_person(review=60).gap(9, status=REVIEW, stretch=2.0, share=0.25) == 30.0
+
+
+def test_equal_schedules_are_equal_and_others_are_not() -> None:
+    assert len({wait_person(), wait_person(), wait_person(review=61)}) == 2
+    assert hash(wait_person()) == hash(wait_person())
+    assert hash(wait_person()) != hash(wait_person(review=61))
 
 
 def retry_state(answer: object) -> RetryCallState:

@@ -265,6 +265,7 @@ ACCEPTED = {
 REFUSED = {
     "missing": [],
     "empty": [b""],
+    "other-letters-around": [b"X" + HEADER + b"X"],
     "two": [HEADER, HEADER],
     "two-that-differ": [HEADER, HEADER.replace(CODE[:4].encode(), b"AAAA")],
     "comma-joined": [HEADER + b", " + HEADER],

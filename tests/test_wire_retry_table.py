@@ -14,10 +14,11 @@ import attrs
 import pytest
 
 from identomat_async import IdentomatClient, Media, RetryPolicy
-from identomat_async._wire._retry import wait_fault
+from identomat_async._wire._retry import Quota, wait_fault
 from identomat_async.errors import (
     ApiError,
     AuthenticationError,
+    ConfigurationError,
     ConnectionFailedError,
     IdentomatError,
     MediaNotFoundError,
@@ -205,6 +206,20 @@ async def test_each_sequence_of_answers_comes_to_what_the_table_says(row: Row) -
     if error is not None:
         assert error.attempts == len(service.times) == len(row.waits) + 1
         assert error.maybe_applied is row.applied
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, True, "5"])
+def test_a_quota_is_a_whole_number_or_none(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"whole number; None means no quota$"):
+        RetryPolicy(quota=wrong)
+    assert RetryPolicy(quota=0).quota == 0
+
+
+def test_without_a_quota_repeats_cost_nothing() -> None:
+    quota = Quota(None)
+
+    assert (quota.points, quota.spend(IdentomatError("no")), quota.points) == (0, 0, 0)
+    assert Quota(7).points == 7
 
 
 @pytest.mark.parametrize(

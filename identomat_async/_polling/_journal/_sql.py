@@ -257,11 +257,9 @@ def discard(connection: sqlite3.Connection, token: str, *, leave_notes: bool) ->
     return was_there
 
 
-def nudge(connection: sqlite3.Connection, token: str) -> bool:
-    if not any(connection.execute(f"SELECT 1 {each}", [token]).fetchone() for each in _THERE):
-        return False
-    _leave(connection, "nudge", token)
-    return True
+def nudge(connection: sqlite3.Connection, token: str) -> None:
+    if any(connection.execute(f"SELECT 1 {each}", [token]).fetchone() for each in _THERE):
+        _leave(connection, "nudge", token)
 
 
 def live(connection: sqlite3.Connection, tokens: Sequence[str] | None = None) -> list[JournalEntry]:

@@ -58,6 +58,8 @@ UNFIT = [
     ),
     "tests/test_model_json.py::test_no_text_of_the_body_is_in_the_error_or_its_traceback",
 ]
+# Seconds for one test.
+LONGEST = 30
 ROOT = Path("build", "mutation")
 # mutmut's exit codes of a mutant that its tests have let through, or that none runs.
 _SURVIVED = (0, 5, 33)
@@ -72,7 +74,10 @@ def prepare(folder: Path, modules: list[str], tests: list[str], **options: str) 
         "source_paths": "identomat_async",
         "only_mutate": _lines(f"identomat_async/{module}.py" for module in modules),
         "also_copy": _lines(["pytest_identomat", "benchmarks", "docs", "examples", "README.md"]),
-        "pytest_add_cli_args": _lines(["-p", "no:cacheprovider", *_deselected()]),
+        # A mutant that waits for ever is found by that, and need not be waited for.
+        "pytest_add_cli_args": _lines(
+            ["-p", "no:cacheprovider", f"--timeout={LONGEST}", *_deselected()]
+        ),
         "pytest_add_cli_args_test_selection": _lines(tests),
         **options,
     }

@@ -75,10 +75,10 @@ _WATCHED = f"""
         due = NULL
 """  # noqa: S608 - our own words
 _RECONCILE = f"""
-    INSERT INTO session ({_TERMS}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
-    WHERE NOT EXISTS (SELECT 1 FROM session WHERE token = ?1 AND known IS NULL)
+    INSERT INTO session ({_TERMS}) SELECT ?, ?, ?, ?, ?, ?, ?
+    WHERE NOT EXISTS (SELECT 1 FROM session WHERE token = ? AND known IS NULL)
     AND NOT EXISTS
-        (SELECT 1 FROM session WHERE token = ?1 AND known IS NOT NULL AND handed IS NULL)
+        (SELECT 1 FROM session WHERE token = ? AND known IS NOT NULL AND handed IS NULL)
 """  # noqa: S608 - our own words
 _SEEN = """
     UPDATE session SET status = ?, reviewed = ?, rest = ?, due = ?
@@ -173,7 +173,8 @@ def reconcile(
 ) -> list[bool]:
     added: list[bool] = []
     for state in states:
-        is_new = connection.execute(_RECONCILE, _terms(state)).rowcount == 1
+        values = (*_terms(state), state.token, state.token)
+        is_new = connection.execute(_RECONCILE, values).rowcount == 1
         if is_new and leave_notes:
             _leave(connection, "watch", state.token)
         added.append(is_new)

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from identomat_async import RateBudget
-from identomat_async._budget import places_of
+from identomat_async._budget import budget_of, places_of
 from identomat_async._pause import LONGEST_PAUSE, Pause
 from identomat_async._places import Places, in_order
 from identomat_async.errors import ConfigurationError
@@ -23,6 +23,18 @@ def test_a_rate_that_makes_no_sense_is_refused(rate: float) -> None:
 def test_a_count_must_be_whole_and_above_zero(name: str, figure: int) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} must be a whole number, 1 or more"):
         RateBudget(5, **{name: figure})
+
+
+@pytest.mark.parametrize("rate", [0, -1, True, "5"])
+def test_what_is_no_ceiling_is_refused_in_words_that_say_what_is_one(rate: float) -> None:
+    said = "rate must be requests per second, above 0; or a RateBudget; or None for no ceiling"
+    with pytest.raises(ConfigurationError, match=f"^{said}$"):
+        budget_of(rate, max_in_flight=7)
+
+
+def test_a_rate_stands_for_a_budget_with_so_many_in_flight() -> None:
+    assert repr(budget_of(5, max_in_flight=7)) == "RateBudget(5, burst=1, max_in_flight=7)"
+    assert budget_of(None, max_in_flight=7).per_second is None
 
 
 def test_its_repr_shows_its_figures() -> None:

@@ -108,6 +108,7 @@ def test_an_empty_body_is_called_empty(body: bytes) -> None:
         pytest.param(nested(64, b"[", b"]"), id="64-arrays"),
         pytest.param(nested(64, b'{"a":', b"}"), id="64-objects"),
         pytest.param(b"[" + b",".join([b"[]"] * 500) + b"]", id="many-shallow-arrays"),
+        pytest.param(b"[" + b",".join([b'{"a":[{}]}'] * 500) + b"]", id="many-shallow-objects"),
         pytest.param(json.dumps(["[" * 1000 + '\\"' + "{" * 1000]).encode(), id="brackets-in-text"),
         pytest.param(json.dumps(":" * 200_000).encode(), id="colons-in-text"),
         pytest.param(json.dumps({str(n): 0 for n in range(30_000)}).encode(), id="30000-keys"),

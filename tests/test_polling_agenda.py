@@ -14,6 +14,13 @@ class Item:
         self.place: object = None
 
 
+def check_counts(agenda: Agenda[Item], standing: int) -> None:
+    """Nothing is left behind but what is counted, and will be swept out."""
+    ticks = [agenda._current, *agenda._ticks.values(), *agenda._first_ticks.values()]
+    assert agenda._standing == standing
+    assert sum(map(len, ticks)) == standing + agenda._shadows
+
+
 def test_an_empty_agenda_is_never_due() -> None:
     agenda: Agenda[Item] = Agenda()
 
@@ -62,6 +69,7 @@ def test_many_are_put_at_once_as_if_one_by_one() -> None:
     agenda.put(items[0], 2.0)
     agenda.put_new(items[1:], [2.0, 1.5, 2.0 + TICK, 1.5])
 
+    check_counts(agenda, 5)
     assert [agenda.has(item) for item in items] == [True] * 5
     assert (agenda.next_due(), agenda.due(2.0), agenda.due(3.0)) == (1.5, 4, 5)
     assert [agenda.pop(1.5) for _ in range(3)] == [items[2], items[4], None]
@@ -117,13 +125,6 @@ def test_nobody_is_lost_who_is_moved_while_shadows_are_swept_out(first: bool) ->
 
     assert [agenda.pop(200.0) for _ in items] == items
     assert agenda.pop(200.0) is None
-
-
-def check_counts(agenda: Agenda[Item], standing: int) -> None:
-    """Nothing is left behind but what is counted, and will be swept out."""
-    ticks = [agenda._current, *agenda._ticks.values(), *agenda._first_ticks.values()]
-    assert agenda._standing == standing
-    assert sum(map(len, ticks)) == standing + agenda._shadows
 
 
 def test_what_is_left_behind_is_swept_out_once_it_is_the_most() -> None:

@@ -25,8 +25,8 @@ from tenacity.wait import wait_base
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async._polling._person import wait_person
-from identomat_async._polling._policy import Pending, PollPolicy
-from identomat_async._polling._schedule import consult
+from identomat_async._polling._policy import NO_LOAD, Load, Pending, PollPolicy
+from identomat_async._polling._schedule import consult, first_gap
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import step
 from identomat_async.errors import ConfigurationError, IdentomatError, ServerError
@@ -91,6 +91,20 @@ def test_a_gap_is_stretched_by_what_counts_when(
     age: float, ahead: tuple[tuple[float, float], ...], gap: float
 ) -> None:
     assert wait_person().gap(age, stretch=9.0, ahead=ahead) == pytest.approx(gap)
+
+
+def test_first_looks_are_spread_over_the_gap_that_the_load_makes() -> None:
+    person, plain, load = wait_person(), wait_fixed(5), Load(at_least=8.0)
+    heavy = Load(stretch=3.0, ahead=((5.0, 1.0), (9.0, 4.0)), at_most=30.0)
+    longest = {"stretch": 3.0, "ahead": heavy.ahead, "at_most": 30.0}
+
+    assert [first_gap(plain, NO_LOAD, age=0, share=share) for share in (0.5, 1)] == [0.25, 0.5]
+    assert first_gap(plain, load, age=0, share=0.25) == 2.0
+    for age, share in ((0.0, 0.5), (100.0, 0.5), (100.0, 1.0), (600.0, 1.0)):
+        gap = person.gap(age, share=share, **longest)  # type: ignore[arg-type]
+        assert first_gap(person, heavy, age=age, share=share) == gap
+    assert first_gap(person, heavy, age=100.0, share=0.5) == 2.5
+    assert first_gap(person, Load(stretch=99.0, at_most=30.0), age=600.0, share=0.5) == 15.0
 
 
 def test_a_share_of_the_longest_gap_is_that_share() -> None:

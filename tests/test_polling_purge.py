@@ -325,6 +325,32 @@ async def test_draining_waits_for_what_is_to_be_deleted():
         assert kept(sandbox) == ()
 
 
+async def test_draining_ends_when_what_was_put_off_is_deleted():
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    handler, all_are_there = Handler(), anyio.Event()
+
+    async def together(delivery: Delivery) -> None:
+        await handler(delivery)
+        if len(handler.taken) == 30:
+            sandbox.outage(3)
+            all_are_there.set()
+        await all_are_there.wait()
+
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: poller.run(together, concurrency=50))
+            await anyio.sleep(0.1)
+            for _ in range(30):
+                await poller.watch(await client.begin())
+            while not any(poller.undeleted.values()):
+                await anyio.sleep(0.01)
+            started = anyio.current_time()
+            await poller.drain(grace=300)
+            assert anyio.current_time() - started < 30
+        assert kept(sandbox) == ()
+
+
 # With a journal
 
 

@@ -119,6 +119,8 @@ class Purger:
         self._active = 0
         async with task_group() as tasks:
             while True:
+                # Whoever waits by the one of before is to wait by the new one.
+                self._event.set()
                 self._event = anyio.Event()
                 self._begin(tasks)
                 with anyio.move_on_after(self._delay()):

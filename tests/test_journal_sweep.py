@@ -21,6 +21,7 @@ from identomat_async import (
     ServerError,
     SessionGone,
     SessionNotFoundError,
+    SessionResult,
     SessionStatus,
     Until,
     sweep,
@@ -31,6 +32,7 @@ from identomat_async._places import acquire_all
 from identomat_async._polling._sweep import sweep_at
 from identomat_async.testing._journal_ground import NOW, delivery_of, settled, state_of
 from tests._handlers import Handler
+from tests.conftest import document
 
 POLICY = PollPolicy(wait=wait_fixed(60), jitter=0)
 DOWN = ServerError("down", status_code=500, retryable=True)
@@ -136,10 +138,11 @@ async def test_an_approval_that_is_reversed_is_told(source, journal, caplog):
 async def test_what_a_poller_has_left_to_be_deleted_is_deleted(source, journal, caplog):
     deleted, failures = [], [DOWN]
 
-    async def delete(token: str) -> None:
+    async def delete(token: str) -> SessionResult:
         if failures:
             raise failures.pop()
         deleted.append(token)
+        return document(token, "approved")
 
     await left_to_be_deleted(journal, "one", "two", "again")
     await journal.watched([state_of("again")], leave_notes=False)
@@ -168,12 +171,32 @@ async def left_to_be_deleted(journal, *tokens: str) -> None:
         await journal.accepted(f"id-of-{token}", at=NOW)
 
 
+@pytest.mark.parametrize("status", ["manual_check", "in_progress", "on_hold"])
+async def test_what_is_open_again_is_not_deleted(source, journal, status, caplog):
+    deleted: list[str] = []
+
+    async def delete(token: str) -> SessionResult:
+        deleted.append(token)
+        return document(token, "approved")
+
+    source.delete = delete
+    source.says("one", status)
+    await left_to_be_deleted(journal, "one", "two")
+
+    await sweep(source, journal, Handler(), policy=POLICY)
+
+    assert deleted == ["two"]
+    assert await journal.live() == []
+    assert "session hash-of-one is open or under review again" in caplog.text
+
+
 async def test_what_is_watched_again_while_a_pass_goes_on_is_not_deleted(source, journal):
     deleted: list[str] = []
 
-    async def delete(token: str) -> None:
+    async def delete(token: str) -> SessionResult:
         deleted.append(token)
         await poller.watch("three")
+        return document(token, "approved")
 
     async def handle(_: Delivery) -> None:
         await poller.watch("one")
@@ -199,20 +222,21 @@ async def test_a_deletion_takes_one_place_in_each_budget(source, journal, is_sha
     rate = own if is_shared else RateBudget(50, max_in_flight=1)
     taken: list[tuple[int, int]] = []
 
-    async def delete(token: str) -> None:
+    async def delete(token: str) -> SessionResult:
         places = ceilings(own)  # as a client's call does
         await acquire_all(places, urgent=True)
         taken.append((own.in_flight, rate.in_flight))
         for each in places:
             each.release()
+        return document(token, "approved")
 
-    source.budget, source.delete = own, delete
+    source.budget, source.result, source.delete = own, delete, delete
     await left_to_be_deleted(journal, "one", "two")
 
     with anyio.fail_after(10):
         await sweep(source, journal, Handler(), policy=POLICY, rate=rate)
 
-    assert taken == [(1, 1)] * 2
+    assert taken == [(1, 1)] * 4
     assert (own.in_flight, rate.in_flight) == (0, 0)
     assert await journal.live() == []
 
@@ -221,10 +245,11 @@ async def test_a_deletion_takes_one_place_in_each_budget(source, journal, is_sha
 async def test_deletions_end_when_so_many_in_a_row_fail(source, journal, every, tried):
     tokens: list[str] = []
 
-    async def delete(token: str) -> None:
+    async def delete(token: str) -> SessionResult:
         tokens.append(token)
         if len(tokens) % every == 0:
             raise DOWN
+        return document(token, "approved")
 
     source.delete = delete
     await left_to_be_deleted(journal, *(f"session-{number}" for number in range(60)))

@@ -190,6 +190,98 @@ async def test_a_session_that_is_watched_again_stays_for_that_watch(with_journal
     assert kept(sandbox) == ()
 
 
+@pytest.mark.parametrize("with_journal", [False, True])
+@pytest.mark.parametrize("status", ["manual_check", "in_progress"])
+async def test_a_session_that_is_open_again_when_it_is_tried_again_stays(
+    with_journal, status, caplog
+):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    journal = MemoryJournal() if with_journal else None
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, journal=journal)
+
+        async def handler(_: Delivery) -> None:
+            sandbox.fail(1, "F30-code", operation="delete")
+
+        async with running(poller, handler):
+            await poller.watch(token := await client.begin())
+            await anyio.sleep(60)
+            assert poller.undeleted == {token: "ApiError"}
+            sandbox.decide(token, status)
+            await anyio.sleep(400)
+        assert kept(sandbox) == (token,)
+        assert poller.undeleted == {}
+        assert journal is None or await journal.live() == []
+        told = f"session {client.token_hash(token)} is open or under review again"
+    assert caplog.text.count(told) == 1
+
+
+async def test_a_session_that_is_open_again_after_a_restart_stays():
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    journal = MemoryJournal()
+
+    async def handler(_: Delivery) -> None:
+        sandbox.outage(60)
+
+    async with client_of(sandbox) as client:
+        async with running(poller_of(client, journal=journal), handler):
+            await poller_of(client, journal=journal).watch(token := await client.begin())
+            await anyio.sleep(60)
+        await anyio.sleep(60)
+        sandbox.decide(token, "manual_check")
+        async with running(poller_of(client, journal=journal), handler):
+            await anyio.sleep(60)
+        assert kept(sandbox) == (token,)
+        assert await journal.live() == []
+
+
+async def test_a_session_that_is_open_again_while_nothing_could_be_tried_stays():
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    handler, all_are_there = Handler(), anyio.Event()
+
+    async def together(delivery: Delivery) -> None:
+        await handler(delivery)
+        if len(handler.taken) == 80:
+            sandbox.outage(300)
+            all_are_there.set()
+        await all_are_there.wait()
+
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: poller.run(together, concurrency=80))
+            await anyio.sleep(0.1)
+            for _ in range(80):
+                await poller.watch(await client.begin())
+            await anyio.sleep(250)
+            untried = [token for token, error in poller.undeleted.items() if error is None]
+            for token in sandbox.tokens:
+                sandbox.decide(token, "manual_check")
+            await anyio.sleep(600)
+            tasks.cancel_scope.cancel()
+    assert untried
+    assert set(kept(sandbox)) == set(sandbox.tokens)
+
+
+async def test_a_session_that_was_accepted_late_is_read_before_it_is_deleted():
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    handler = Handler(failures=1)
+
+    async def reopen(delivery: Delivery) -> None:
+        try:
+            await handler(delivery)
+        finally:
+            sandbox.decide(delivery.token, "manual_check")
+
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+        async with running(poller, reopen):
+            await poller.watch(token := await client.begin())
+            await anyio.sleep(60)
+    assert [each.attempt for each in handler.taken] == [1, 2]
+    assert kept(sandbox) == (token,)
+
+
 async def test_nothing_is_deleted_unless_asked_for():
     sandbox = Sandbox("k", life=Script.of("approved", after=10))
     async with client_of(sandbox) as client:
@@ -270,6 +362,66 @@ async def test_what_will_not_pass_is_listed_and_holds_nobody_up():
             assert kept(sandbox) == tuple(poller.undeleted)
             await anyio.sleep(300)
             assert poller.undeleted == {}
+
+
+@pytest.mark.parametrize("failing", ["F39-500", "F10-status"])
+async def test_a_session_that_cannot_be_read_is_tried_again(failing):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+
+        async def handler(_: Delivery) -> None:
+            sandbox.fail(1, "F30-code", operation="delete")
+            sandbox.fail(3, failing, operation="result")
+
+        async with running(poller, handler):
+            await poller.watch(await client.begin())
+            await anyio.sleep(500)
+        assert kept(sandbox) == ()
+        assert poller.undeleted == {}
+
+
+@pytest.mark.parametrize("secret", [None, "s"])
+@pytest.mark.parametrize("said", ["F29-200", "F29-404"])
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_session_that_is_denied_once_is_deleted_all_the_same(secret, said, is_first):
+    sandbox = Sandbox("k", secret, life=Script.of("approved", after=10))
+    async with client_of(sandbox, secret_key=secret) as client:
+        poller = poller_of(client)
+
+        async def handler(_: Delivery) -> None:
+            if is_first:
+                sandbox.fail(1, said, operation="delete")
+            else:
+                sandbox.fail(1, "F30-code", operation="delete")
+                sandbox.fail(1, said, operation="result")
+
+        async with running(poller, handler):
+            await poller.watch(await client.begin())
+            await anyio.sleep(400)
+        assert kept(sandbox) == ()
+        assert poller.undeleted == {}
+
+
+async def test_a_session_that_is_gone_when_it_is_tried_again_is_done_with():
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+
+        async def handler(delivery: Delivery) -> None:
+            sandbox.fail(1, "F30-code", operation="delete")
+            tokens.append(delivery.token)
+
+        tokens: list[str] = []
+        async with running(poller, handler):
+            await poller.watch(await client.begin())
+            await anyio.sleep(60)
+            before = sandbox.requests["result"]
+            sandbox.delete(tokens[0])
+            await anyio.sleep(300)
+        assert poller.undeleted == {}
+    assert sandbox.requests["result"] == before + 2
+    assert sandbox.requests["delete"] == 1
 
 
 async def test_a_second_delivery_of_a_session_that_is_yet_to_be_deleted():

@@ -230,7 +230,7 @@ class Core:
     def _put_down(self) -> None:
         outcome, self._in_hand = self._in_hand, None
         if self.purger is not None and outcome is not None and may_be_purged(outcome):
-            self.purger.add(outcome.token, "")
+            self.purger.add(outcome.token, "", is_news=True)
 
     async def next_outcome(self) -> Outcome:
         """

@@ -10,16 +10,19 @@ from typing import Literal, Protocol
 import anyio
 from anyio.abc import TaskGroup
 
-from identomat_async._budget import RateBudget, obeyed_besides
+from identomat_async._budget import RateBudget
 from identomat_async._polling._courier import Acceptance
 from identomat_async._polling._journal._facts import JournalEntry
 from identomat_async._polling._outcomes import Delivery, Outcome, Settled
+from identomat_async._polling._removal import Remover, remover_of
 from identomat_async._polling._tasks import task_group
 from identomat_async.errors import ConfigurationError, IdentomatError
 
 Purge = Literal["after_delivery"]
 
 _AT_A_TIME = 8
+# So long what was accepted counts as what the service would say: after that it is asked.
+_HOLDS = 60.0
 # After a failure that may pass nothing is deleted for so many seconds, and then twice as many.
 _FIRST_RETRY = 1.0
 _LAST_RETRY = 60.0
@@ -27,12 +30,6 @@ _LAST_RETRY = 60.0
 _SELDOM = 300.0
 
 _logger = logging.getLogger("identomat_async")
-
-
-class Deletes(Protocol):
-    """A client that deletes a session."""
-
-    async def __call__(self, token: str) -> object: ...
 
 
 def may_be_purged(outcome: Outcome) -> bool:
@@ -59,25 +56,18 @@ class Purger:
 
     *undeleted* are those that are not, with the name of the class of the error that the last
     try ended with, None before the first. *is_watched* tells whether a session is watched
-    again, and so to stay; *budget* is a ceiling that is obeyed beside the client's.
+    again, and so to stay.
     """
 
-    def __init__(
-        self,
-        delete: Deletes,
-        *,
-        budget: RateBudget,
-        is_watched: Callable[[str], bool],
-        token_hash: Callable[[str], str],
-    ) -> None:
+    def __init__(self, remover: Remover, *, is_watched: Callable[[str], bool]) -> None:
         self.undeleted: dict[str, str | None] = {}
         self.ledger: Ledger | None = None
-        self._delete = delete
-        self._budget = budget
+        self._remover = remover
         self._is_watched = is_watched
-        self._token_hash = token_hash
         # The deliveries that were accepted, by session: none of them has a document.
         self._names: dict[str, list[str]] = {}
+        # Those that were not tried yet, and how long what was accepted of them holds.
+        self._untried: dict[str, float] = {}
         self._order = itertools.count()
         self._due: list[tuple[float, int, str]] = []
         self._opens = -math.inf
@@ -91,31 +81,37 @@ class Purger:
         if self.ledger is not None:
             await (self.ledger.deleting(delivery) if is_due else self.ledger.accepted(delivery))
         if is_due:
-            self.add(delivery.token, delivery.id)
+            self.add(delivery.token, delivery.id, is_news=delivery.attempt == 1)
 
     def refused(self, delivery: Delivery, error: str) -> None:
         """Have it written down that the handler raised *error*."""
         if self.ledger is not None:
             self.ledger.refused(delivery, error)
 
-    def add(self, token: str, name: str) -> None:
-        """Delete a session, of which the delivery *name* has been accepted."""
+    def add(self, token: str, name: str, *, is_news: bool) -> None:
+        """
+        Delete a session, of which the delivery *name* has been accepted.
+
+        *is_news* tells whether that says how the session stands now.
+        """
         names = self._names.setdefault(token, [])
         if not names:
             self.undeleted[token] = None
+            self._untried[token] = anyio.current_time() + _HOLDS if is_news else -math.inf
             self._put(token, -math.inf)
             self._event.set()
         names.append(name)
 
     def clear(self) -> None:
         """Forget everything, which is written down elsewhere."""
-        for kept in (self.undeleted, self._names, self._due):
+        for kept in (self.undeleted, self._names, self._untried, self._due):
             kept.clear()
 
     async def run(self) -> None:
         """Delete what comes, until cancelled."""
         # What an earlier run was cut off in is tried again.
         self._due = [(-math.inf, next(self._order), token) for token in self._names]
+        self._untried = dict.fromkeys(self._names, -math.inf) | self._untried
         self._active = 0
         async with task_group() as tasks:
             while True:
@@ -128,7 +124,7 @@ class Purger:
 
     async def finish(self) -> None:
         """Wait until there is nothing left that has not been tried."""
-        while self._active or None in self.undeleted.values():
+        while self._active or self._untried:
             await self._event.wait()
 
     def _begin(self, tasks: TaskGroup) -> None:
@@ -143,8 +139,9 @@ class Purger:
         return max(self._due[0][0], self._opens) - anyio.current_time()
 
     async def _purge(self, token: str) -> None:
+        is_settled = self._untried.pop(token, -math.inf) > anyio.current_time()
         try:
-            if self._is_watched(token) or await self._deleted(token):
+            if self._is_watched(token) or await self._removed(token, is_settled=is_settled):
                 await self._settle(token)
         finally:
             self._active -= 1
@@ -157,10 +154,9 @@ class Purger:
         self._names.pop(token, None)
         self.undeleted.pop(token, None)
 
-    async def _deleted(self, token: str) -> bool:
+    async def _removed(self, token: str, *, is_settled: bool) -> bool:
         try:
-            with obeyed_besides(self._budget):
-                await self._delete(token)
+            await self._remover.remove(token, is_settled=is_settled)
         except IdentomatError as error:
             self._failed(token, error)
             return False
@@ -172,7 +168,7 @@ class Purger:
         if self.undeleted.get(token) is None:
             _logger.warning(
                 "session %s could not be deleted (%s); it is tried again",
-                self._token_hash(token),
+                self._remover.token_hash(token),
                 name,
             )
         self.undeleted[token] = name
@@ -203,7 +199,7 @@ def leave_to(purger: Purger | None, accepted: Sequence[JournalEntry]) -> None:
     """Have those that are accepted deleted, if there is somebody who does."""
     if purger is not None:
         for entry in accepted:
-            purger.add(entry.state.token, entry.delivery or "")
+            purger.add(entry.state.token, entry.delivery or "", is_news=False)
     elif accepted:
         _logger.warning(
             "%d sessions were to be deleted, and stay: this poller has no purge=", len(accepted)
@@ -235,12 +231,7 @@ def purger_of(
         return None
     if purge != "after_delivery":
         raise ConfigurationError("purge must be 'after_delivery' or None")
-    delete: Deletes | None = getattr(client, "delete", None)
-    if delete is None:
+    remover = remover_of(client, budget=budget, token_hash=token_hash)
+    if remover is None:
         raise ConfigurationError("purge needs an IdentomatClient, which deletes")
-    return Purger(
-        delete,
-        budget=budget,
-        is_watched=is_watched,
-        token_hash=token_hash,
-    )
+    return Purger(remover, is_watched=is_watched)

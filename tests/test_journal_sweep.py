@@ -159,8 +159,14 @@ async def test_what_a_poller_has_left_to_be_deleted_is_deleted(source, journal, 
 
     assert deleted == ["two", "one"]
     assert [(entry.state.token, entry.delivery) for entry in await journal.live()] == [
-        ("again", None)
+        ("again", "id-of-again"),
+        ("again", None),
     ]
+    assert await journal.discard("again", leave_notes=False)
+    source.says("again", "approved")
+    await sweep(source, journal, Handler(), policy=POLICY)
+    assert deleted == ["two", "one", "again"]
+    assert await journal.live() == []
 
 
 async def left_to_be_deleted(journal, *tokens: str) -> None:
@@ -210,10 +216,12 @@ async def test_what_is_watched_again_while_a_pass_goes_on_is_not_deleted(source,
     assert await sweep(source, journal, handle, policy=POLICY) == 1
 
     assert deleted == ["two"]
-    assert [(entry.state.token, entry.delivery) for entry in await journal.live()] == [
+    assert {(entry.state.token, entry.delivery) for entry in await journal.live()} == {
+        ("one", "id-of-one"),
         ("one", None),
+        ("three", "id-of-three"),
         ("three", None),
-    ]
+    }
 
 
 @pytest.mark.parametrize("is_shared", [False, True])

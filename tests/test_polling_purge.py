@@ -13,6 +13,7 @@ from identomat_async import (
     Delivery,
     IdentomatClient,
     MemoryJournal,
+    PollFailed,
     RateBudget,
     ResultPoller,
     Settled,
@@ -188,6 +189,70 @@ async def test_a_session_that_is_watched_again_stays_for_that_watch(with_journal
     assert [type(each.outcome) for each in handler.taken] == [Settled, Settled]
     assert handler.taken[0].id != handler.taken[1].id
     assert kept(sandbox) == ()
+
+
+@pytest.mark.parametrize("with_journal", [False, True])
+async def test_a_session_that_was_watched_again_is_deleted_if_that_is_discarded(with_journal):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    journal = MemoryJournal() if with_journal else None
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, journal=journal)
+
+        async def again(delivery: Delivery) -> None:
+            sandbox.decide(delivery.token, "in_progress")
+            await poller.watch(delivery.token)
+
+        async with running(poller, again):
+            await poller.watch(token := await client.begin())
+            await anyio.sleep(300)
+            assert token in poller
+            assert poller.undeleted == {token: None}
+            sandbox.decide(token, "approved", after=1)
+            assert await poller.discard(token)
+            await anyio.sleep(70)
+        assert kept(sandbox) == ()
+        assert poller.undeleted == {}
+        assert journal is None or await journal.live() == []
+
+
+@pytest.mark.parametrize("with_journal", [False, True])
+async def test_a_session_that_was_watched_again_is_deleted_if_that_fails(with_journal):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    journal, handler = MemoryJournal() if with_journal else None, Handler()
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, journal=journal, grace=30)
+
+        async def again(delivery: Delivery) -> None:
+            if not handler.taken:
+                sandbox.outage(400)
+                await poller.watch(delivery.token, deadline=60)
+            await handler(delivery)
+
+        async with running(poller, again):
+            await poller.watch(await client.begin())
+            await anyio.sleep(600)
+        assert [type(each.outcome) for each in handler.taken] == [Settled, PollFailed]
+        assert kept(sandbox) == ()
+        assert poller.undeleted == {}
+
+
+async def test_draining_does_not_wait_for_a_session_that_is_watched_again():
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+
+        async def again(delivery: Delivery) -> None:
+            sandbox.decide(delivery.token, "in_progress")
+            await poller.watch(delivery.token)
+
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(poller.run, again)
+            await poller.watch(token := await client.begin())
+            await anyio.sleep(60)
+            started = anyio.current_time()
+            await poller.drain(grace=300)
+            assert anyio.current_time() - started < 1
+        assert poller.undeleted == {token: None}
 
 
 @pytest.mark.parametrize("with_journal", [False, True])

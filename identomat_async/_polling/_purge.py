@@ -26,6 +26,8 @@ _HOLDS = 60.0
 # After a failure that may pass nothing is deleted for so many seconds, and then twice as many.
 _FIRST_RETRY = 1.0
 _LAST_RETRY = 60.0
+# How often is looked whether a session is still watched.
+_GLANCE = 60.0
 # What will not pass by itself is looked into by people, and tried again now and then.
 _SELDOM = 300.0
 
@@ -68,6 +70,8 @@ class Purger:
         self._names: dict[str, list[str]] = {}
         # Those that were not tried yet, and how long what was accepted of them holds.
         self._untried: dict[str, float] = {}
+        # Those that are to be deleted once nobody watches them any more.
+        self._put_off: set[str] = set()
         self._order = itertools.count()
         self._due: list[tuple[float, int, str]] = []
         self._opens = -math.inf
@@ -95,16 +99,21 @@ class Purger:
         *is_news* tells whether that says how the session stands now.
         """
         names = self._names.setdefault(token, [])
-        if not names:
-            self.undeleted[token] = None
-            self._untried[token] = anyio.current_time() + _HOLDS if is_news else -math.inf
-            self._put(token, -math.inf)
-            self._event.set()
         names.append(name)
+        if token in self._put_off:
+            self._due = [each for each in self._due if each[-1] != token]
+            heapq.heapify(self._due)
+            self._put_off.discard(token)
+        elif len(names) > 1:
+            return
+        self.undeleted.setdefault(token, None)
+        self._untried[token] = anyio.current_time() + _HOLDS if is_news else -math.inf
+        self._put(token, -math.inf)
+        self._event.set()
 
     def clear(self) -> None:
         """Forget everything, which is written down elsewhere."""
-        for kept in (self.undeleted, self._names, self._untried, self._due):
+        for kept in (self.undeleted, self._names, self._untried, self._put_off, self._due):
             kept.clear()
 
     async def run(self) -> None:
@@ -112,6 +121,7 @@ class Purger:
         # What an earlier run was cut off in is tried again.
         self._due = [(-math.inf, next(self._order), token) for token in self._names]
         self._untried = dict.fromkeys(self._names, -math.inf) | self._untried
+        self._put_off.clear()
         self._active = 0
         async with task_group() as tasks:
             while True:
@@ -139,9 +149,15 @@ class Purger:
         return max(self._due[0][0], self._opens) - anyio.current_time()
 
     async def _purge(self, token: str) -> None:
-        is_settled = self._untried.pop(token, -math.inf) > anyio.current_time()
+        now = anyio.current_time()
+        is_settled = self._untried.pop(token, -math.inf) > now
+        self._put_off.discard(token)
         try:
-            if self._is_watched(token) or await self._removed(token, is_settled=is_settled):
+            if self._is_watched(token):
+                # The watch may end without anything that is accepted, and this would be lost.
+                self._put_off.add(token)
+                self._put(token, now + _GLANCE)
+            elif await self._removed(token, is_settled=is_settled):
                 await self._settle(token)
         finally:
             self._active -= 1

@@ -160,7 +160,9 @@ class _Broom:
     async def _delete_all(self, accepted: Sequence[JournalEntry], watched: set[str]) -> None:
         for entry in accepted:
             token = entry.state.token
-            if token in watched or await self._is_wanted(token) or await self._removed(token):
+            if token in watched or await self._is_wanted(token):
+                continue  # until the watch has ended, which may come to nothing
+            if await self._removed(token):
                 await self._finish(entry.delivery or "", token)
 
     async def _is_wanted(self, token: str) -> bool:

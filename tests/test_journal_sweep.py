@@ -267,6 +267,24 @@ async def test_deletions_end_when_so_many_in_a_row_fail(source, journal, every, 
     assert len(tokens) == tried
 
 
+async def test_a_refused_account_ends_the_deletions(source, journal):
+    tokens: list[str] = []
+
+    async def delete(token: str) -> SessionResult:
+        tokens.append(token)
+        raise AuthenticationError("the key", status_code=401)
+
+    source.delete = delete
+    await left_to_be_deleted(journal, *(f"session-{number}" for number in range(60)))
+
+    with pytest.raises(AuthenticationError):
+        await sweep(source, journal, Handler(), policy=POLICY)
+
+    assert len(tokens) == 2
+    assert len(await journal.live()) == 60
+    assert await journal.acquire()
+
+
 async def test_a_plain_function_will_do(source, journal, real_time):
     source.says("one", "approved")
     taken: list[Delivery] = []

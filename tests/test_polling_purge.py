@@ -1,5 +1,6 @@
 """Sessions are deleted at the service when their results have been accepted, and no others."""
 
+import copy
 import logging
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from tenacity import wait_fixed
 
 from identomat_async import (
+    AuthenticationError,
     ConfigurationError,
     DeadlinePassed,
     Delivery,
@@ -17,6 +19,7 @@ from identomat_async import (
     RateBudget,
     ResultPoller,
     Settled,
+    SignatureError,
     Until,
     sweep,
 )
@@ -414,16 +417,52 @@ async def test_many_that_fail_at_once_are_one_pause():
     assert kept(sandbox) == ()
 
 
+@pytest.mark.parametrize(
+    "error", [AuthenticationError("the key", status_code=401), SignatureError("none")]
+)
+async def test_a_refused_account_is_one_pause_and_one_line(error, caplog, monkeypatch):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    tries: list[float] = []
+
+    async def refuse(token: str) -> None:
+        tries.append(anyio.current_time())
+        raise copy.copy(error)
+
+    name = type(error).__name__
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+        async with running(poller, Handler()):
+            with monkeypatch.context() as account:
+                for method in ("delete", "result"):
+                    account.setattr(client, method, refuse)
+                for _ in range(100):
+                    await poller.watch(await client.begin())
+                await anyio.sleep(5000)
+            assert len(kept(sandbox)) == len(poller.undeleted) == 100
+            assert set(poller.undeleted.values()) == {None, name}
+            await anyio.sleep(310)
+        assert kept(sandbox) == ()
+        assert poller.undeleted == {}
+    first = tries[0]
+    pauses = [round(at - first) for at in tries if at > first + 1]
+    assert pauses[:5] == [30, 90, 210, 450, 750]
+    assert len(tries) - len(pauses) <= 8
+    assert 15 <= len(pauses) <= 20
+    (told,) = [each for each in caplog.records if "delet" in each.getMessage()]
+    assert told.levelno == logging.ERROR
+    assert f"refuses the account ({name})" in told.getMessage()
+
+
 async def test_what_will_not_pass_is_listed_and_holds_nobody_up():
     sandbox = Sandbox("k", life=Script.of("approved", after=10))
     async with client_of(sandbox) as client:
         poller = poller_of(client)
         async with running(poller, Handler()):
-            sandbox.fail(1, "F34-401", operation="delete")
+            sandbox.fail(1, "F30-code", operation="delete")
             for _ in range(5):
                 await poller.watch(await client.begin())
             await anyio.sleep(200)
-            assert list(poller.undeleted.values()) == ["AuthenticationError"]
+            assert list(poller.undeleted.values()) == ["ApiError"]
             assert kept(sandbox) == tuple(poller.undeleted)
             await anyio.sleep(300)
             assert poller.undeleted == {}
@@ -495,7 +534,7 @@ async def test_a_second_delivery_of_a_session_that_is_yet_to_be_deleted():
     async with client_of(sandbox) as client:
         poller = poller_of(client, journal=journal)
         async with running(poller, handler):
-            sandbox.fail(1, "F34-401", operation="delete")
+            sandbox.fail(1, "F30-code", operation="delete")
             await poller.watch(token := await client.begin())
             await anyio.sleep(100)
             await poller.watch(token)

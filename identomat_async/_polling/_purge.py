@@ -16,7 +16,12 @@ from identomat_async._polling._journal._facts import JournalEntry
 from identomat_async._polling._outcomes import Delivery, Outcome, Settled
 from identomat_async._polling._removal import Remover, remover_of
 from identomat_async._polling._tasks import task_group
-from identomat_async.errors import ConfigurationError, IdentomatError
+from identomat_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    IdentomatError,
+    SignatureError,
+)
 
 Purge = Literal["after_delivery"]
 
@@ -26,6 +31,9 @@ _HOLDS = 60.0
 # After a failure that may pass nothing is deleted for so many seconds, and then twice as many.
 _FIRST_RETRY = 1.0
 _LAST_RETRY = 60.0
+# So it is while the account is refused; and then one is tried at a time.
+_FIRST_PROBE = 30.0
+_LAST_PROBE = 300.0
 # How often is looked whether a session is still watched.
 _GLANCE = 60.0
 # What will not pass by itself is looked into by people, and tried again now and then.
@@ -76,6 +84,8 @@ class Purger:
         self._due: list[tuple[float, int, str]] = []
         self._opens = -math.inf
         self._retry = _FIRST_RETRY
+        self._probe = _FIRST_PROBE
+        self._is_refused = False
         self._active = 0
         self._event = anyio.Event()
 
@@ -138,13 +148,13 @@ class Purger:
             await self._event.wait()
 
     def _begin(self, tasks: TaskGroup) -> None:
-        while self._active < _AT_A_TIME and self._delay() <= 0:
+        while self._delay() <= 0:
             _, _, token = heapq.heappop(self._due)
             self._active += 1
             tasks.start_soon(self._purge, token)
 
     def _delay(self) -> float:
-        if self._active >= _AT_A_TIME or not self._due:
+        if self._active >= (1 if self._is_refused else _AT_A_TIME) or not self._due:
             return math.inf
         return max(self._due[0][0], self._opens) - anyio.current_time()
 
@@ -176,11 +186,16 @@ class Purger:
         except IdentomatError as error:
             self._failed(token, error)
             return False
-        self._retry = _FIRST_RETRY
+        self._retry, self._probe, self._is_refused = _FIRST_RETRY, _FIRST_PROBE, False
         return True
 
     def _failed(self, token: str, error: IdentomatError) -> None:
         now, name = anyio.current_time(), type(error).__name__
+        if isinstance(error, (AuthenticationError, SignatureError)):
+            self.undeleted[token] = name
+            self._put(token, now)
+            self._refused(now, name)
+            return
         if self.undeleted.get(token) is None:
             _logger.warning(
                 "session %s could not be deleted (%s); it is tried again",
@@ -196,6 +211,18 @@ class Purger:
             # One pause for all: where one fails others would.
             self._opens = now + self._retry
             self._retry = min(2 * self._retry, _LAST_RETRY)
+
+    def _refused(self, now: float, name: str) -> None:
+        if not self._is_refused:
+            _logger.error(
+                "the service refuses the account (%s); deleting pauses, with a try every "
+                "30 s to 5 min, and goes on by itself when it is accepted again",
+                name,
+            )
+        self._is_refused = True
+        if self._opens <= now:
+            self._opens = now + self._probe
+            self._probe = min(2 * self._probe, _LAST_PROBE)
 
     def _put(self, token: str, due: float) -> None:
         heapq.heappush(self._due, (due, next(self._order), token))

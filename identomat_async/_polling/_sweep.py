@@ -152,9 +152,10 @@ class _Broom:
         async with task_group() as tasks:
             for _ in range(workers):
                 tasks.start_soon(self._work, due, tasks.cancel_scope)
+        if self._error is None:
+            await self._delete_all(accepted, {entry.state.token for entry in watched})
         if self._error is not None:
             raise self._error
-        await self._delete_all(accepted, {entry.state.token for entry in watched})
         return self._accepted
 
     async def _delete_all(self, accepted: Sequence[JournalEntry], watched: set[str]) -> None:
@@ -177,6 +178,9 @@ class _Broom:
             await self.remover.remove(token, is_settled=False)
         except IdentomatError as error:
             self._failures += 1
+            if self.gates.halt.failed(error, self.clock.now()):
+                self._error = error.with_traceback(None)  # whose frames hold the token
+                return False
             name, said = self.source.token_hash(token), type(error).__name__
             _logger.warning("session %s could not be deleted (%s)", name, said)
             return False
@@ -214,7 +218,7 @@ class _Broom:
         return None
 
     def _may_ask(self) -> bool:
-        return self._failures < _DOWN and not self.source.pause.remaining()
+        return self._error is None and self._failures < _DOWN and not self.source.pause.remaining()
 
     async def _look(self, state: PollState) -> tuple[Answer, float]:
         await self.gates.claim()

@@ -564,6 +564,62 @@ async def test_what_a_run_was_cut_off_in_is_deleted_in_the_next():
         assert kept(sandbox) == ()
 
 
+@pytest.mark.parametrize("is_run", [True, False])
+async def test_what_is_accepted_and_not_deleted_is_counted_in_the_log(is_run, caplog):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    sandbox.fail(99, "F30-code", operation="delete")
+
+    async def iterate(poller: ResultPoller) -> None:
+        async with poller:
+            for _ in range(8):
+                await anext(poller)
+            raise LookupError
+
+    async with client_of(sandbox) as client:
+        poller = poller_of(client)
+        await poller.watch_many([await client.begin() for _ in range(8 - is_run)])
+        if is_run:
+            async with running(poller, Handler()):
+                await anyio.sleep(60)
+        else:
+            with pytest.raises(LookupError):
+                await iterate(poller)
+        assert len(poller.undeleted) == 7
+    (told,) = [each for each in caplog.records if "no longer tried" in each.getMessage()]
+    assert told.levelno == logging.WARNING
+    assert told.getMessage().startswith("7 sessions that were accepted are not deleted")
+    assert not any(token in caplog.text for token in sandbox.tokens)
+
+
+async def test_a_run_that_leaves_nothing_says_nothing(caplog):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    async with client_of(sandbox) as client, running(poller := poller_of(client), Handler()):
+        await poller.watch(await client.begin())
+        await anyio.sleep(60)
+    assert "deleted" not in caplog.text
+
+
+async def test_what_another_process_deletes_is_not_listed_by_one_that_has_ended(caplog):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+    journal = MemoryJournal()
+
+    async def handler(_: Delivery) -> None:
+        sandbox.outage(60)
+
+    async with client_of(sandbox) as client:
+        first, second = (poller_of(client, journal=journal) for _ in range(2))
+        async with running(first, handler):
+            await first.watch(token := await client.begin())
+            await anyio.sleep(60)
+            assert list(first.undeleted) == [token]
+        assert (first.undeleted, first.stats().undeleted) == ({}, 0)
+        assert "1 sessions that were accepted are not deleted" in caplog.text
+        async with running(second, handler):
+            await anyio.sleep(100)
+        assert kept(sandbox) == ()
+        assert first.undeleted == second.undeleted == {}
+
+
 async def test_draining_waits_for_what_is_to_be_deleted():
     sandbox = Sandbox("k", life=Script.of("approved", after=10))
     async with client_of(sandbox) as client:

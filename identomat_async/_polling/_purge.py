@@ -122,7 +122,7 @@ class Purger:
         self._event.set()
 
     def clear(self) -> None:
-        """Forget everything, which is written down elsewhere."""
+        """Forget everything: it is written down, and others may delete it."""
         for kept in (self.undeleted, self._names, self._untried, self._put_off, self._due):
             kept.clear()
 
@@ -133,14 +133,20 @@ class Purger:
         self._untried = dict.fromkeys(self._names, -math.inf) | self._untried
         self._put_off.clear()
         self._active = 0
-        async with task_group() as tasks:
-            while True:
-                # Whoever waits by the one of before is to wait by the new one.
-                self._event.set()
-                self._event = anyio.Event()
-                self._begin(tasks)
-                with anyio.move_on_after(self._delay()):
-                    await self._event.wait()
+        try:
+            async with task_group() as tasks:
+                while True:
+                    # Whoever waits by the one of before is to wait by the new one.
+                    self._event.set()
+                    self._event = anyio.Event()
+                    self._begin(tasks)
+                    with anyio.move_on_after(self._delay()):
+                        await self._event.wait()
+        finally:
+            if left := len(self.undeleted):
+                _logger.warning(
+                    "%d sessions that were accepted are not deleted yet, and no longer tried", left
+                )
 
     async def finish(self) -> None:
         """Wait until there is nothing left that has not been tried."""

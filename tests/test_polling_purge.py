@@ -417,10 +417,11 @@ async def test_many_that_fail_at_once_are_one_pause():
     assert kept(sandbox) == ()
 
 
+@pytest.mark.parametrize("is_resumed", [True, False])
 @pytest.mark.parametrize(
     "error", [AuthenticationError("the key", status_code=401), SignatureError("none")]
 )
-async def test_a_refused_account_is_one_pause_and_one_line(error, caplog, monkeypatch):
+async def test_a_refused_account_is_one_pause_and_one_line(error, is_resumed, caplog, monkeypatch):
     sandbox = Sandbox("k", life=Script.of("approved", after=10))
     tries: list[float] = []
 
@@ -440,7 +441,9 @@ async def test_a_refused_account_is_one_pause_and_one_line(error, caplog, monkey
                 await anyio.sleep(5000)
             assert len(kept(sandbox)) == len(poller.undeleted) == 100
             assert set(poller.undeleted.values()) == {None, name}
-            await anyio.sleep(310)
+            if is_resumed:
+                poller.resume()
+            await anyio.sleep(20 if is_resumed else 310)
         assert kept(sandbox) == ()
         assert poller.undeleted == {}
     first = tries[0]

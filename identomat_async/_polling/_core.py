@@ -371,6 +371,8 @@ class Core:
             # A block has nobody who looks now and then whether the account is accepted again.
             self._error = None
             self.learner.halt.reset()
+        if self.purger is not None:
+            self.purger.resume()
         self.engine.resume()
 
     def _has_room(self) -> None:

@@ -126,6 +126,11 @@ class Purger:
         for kept in (self.undeleted, self._names, self._untried, self._put_off, self._due):
             kept.clear()
 
+    def resume(self) -> None:
+        """Lift the pause, and let the next try find out."""
+        self._opens = -math.inf
+        self._event.set()
+
     async def run(self) -> None:
         """Delete what comes, until cancelled."""
         # What an earlier run was cut off in is tried again.

@@ -196,6 +196,23 @@ async def test_what_is_open_again_is_not_deleted(source, journal, status, caplog
     assert "session hash-of-one is open or under review again" in caplog.text
 
 
+@pytest.mark.parametrize(("verified", "asked"), [(True, 1), (False, 2)])
+async def test_what_is_gone_is_done_with(source, journal, verified, asked):
+    read: list[str] = []
+
+    async def result(token: str) -> SessionResult:
+        read.append(token)
+        raise SessionNotFoundError("gone", verified=verified, status_code=200)
+
+    source.result, source.delete = result, None
+    await left_to_be_deleted(journal, "one")
+
+    await sweep(source, journal, Handler(), policy=POLICY)
+
+    assert read == ["one"] * asked
+    assert await journal.live() == []
+
+
 async def test_what_is_watched_again_while_a_pass_goes_on_is_not_deleted(source, journal):
     deleted: list[str] = []
 

@@ -148,10 +148,13 @@ class Purger:
                     with anyio.move_on_after(self._delay()):
                         await self._event.wait()
         finally:
-            if left := len(self.undeleted):
-                _logger.warning(
-                    "%d sessions that were accepted are not deleted yet, and no longer tried", left
-                )
+            self._tell_left()
+
+    def _tell_left(self) -> None:
+        if left := len(self.undeleted):
+            _logger.warning(
+                "%d sessions that were accepted are not deleted yet, and no longer tried", left
+            )
 
     async def finish(self) -> None:
         """Wait until there is nothing left that has not been tried."""

@@ -49,6 +49,12 @@ def _refusing_later(
     return edge
 
 
+def is_async(function: object) -> bool:
+    """Tell whether calling *function*, or an object like one, gives what has to be awaited."""
+    call = getattr(function, "__call__", None)  # noqa: B004 - it may be a coroutine function
+    return iscoroutinefunction(function) or iscoroutinefunction(call)
+
+
 def made_at_edge(kind: type[T]) -> type[T]:
     """Have a class whose values callers make refuse them without frames."""
     setattr(kind, "__init__", refusing(kind.__init__))  # noqa: B010 - a type checker forbids it

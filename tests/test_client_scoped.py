@@ -1,11 +1,13 @@
 """A session that is deleted when its block is left."""
 
 import asyncio
+from collections.abc import Generator
 
 import anyio
+import httpx
 import pytest
 
-from identomat_async import Flags, IdentomatClient, SessionResult, SessionStatus
+from identomat_async import Flags, IdentomatClient, RetryPolicy, SessionResult, SessionStatus
 from identomat_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -14,6 +16,7 @@ from identomat_async.errors import (
 )
 from identomat_async.sandbox import Sandbox, Script
 from tests.test_client import client_of
+from tests.test_sandbox_http import sign
 
 
 async def is_there(client: IdentomatClient, token: str) -> bool:
@@ -34,9 +37,74 @@ async def test_a_session_is_deleted_when_its_block_is_left(secret):
         assert not await is_there(client, token)
 
 
-async def test_what_was_deleted_in_the_block_is_no_error():
-    async with client_of(Sandbox("k")) as client, client.scoped() as token:
-        await client.delete(token)
+@pytest.mark.parametrize("secret", [None, "s"])
+@pytest.mark.parametrize("deadline", [60, 0.4])
+async def test_what_was_deleted_in_the_block_is_no_error(secret, deadline, caplog):
+    sandbox = Sandbox("k", secret)
+    async with client_of(sandbox, secret_key=secret) as client:
+        async with client.scoped(deadline=deadline) as token:
+            await client.delete(token)
+            left = anyio.current_time()
+        assert anyio.current_time() - left < 2
+        assert f"session {client.token_hash(token)} was not deleted: the service" in caplog.text
+        assert sandbox.requests["result"] == (3 if deadline == 60 else 1)
+
+
+@pytest.mark.parametrize("denials", [1, 2, 3, 30])
+@pytest.mark.parametrize("secret", [None, "s"])
+async def test_a_session_that_is_denied_is_not_deleted_before_it_was_seen(secret, denials, caplog):
+    sandbox = Sandbox("k", secret, life=Script.of("manual_check", after=0))
+    seen: list[SessionStatus] = []
+
+    def keep(result: SessionResult) -> bool:
+        seen.append(result.status)
+        return True
+
+    async def check(client: IdentomatClient) -> None:
+        async with client.scoped(keep=keep):
+            sandbox.fail(denials, "F29-404", operation="result")
+            raise LookupError
+
+    async with client_of(sandbox, secret_key=secret) as client:
+        with pytest.raises(LookupError):
+            await check(client)
+        (token,) = sandbox.tokens
+        assert not sandbox.truth(token).deleted
+    assert seen == ([SessionStatus.MANUAL_CHECK] if denials < 3 else [])
+    assert ("was not deleted" in caplog.text) is (denials >= 3)
+
+
+async def test_a_session_that_was_denied_once_is_deleted():
+    sandbox = Sandbox("k", life=Script.of("approved", after=0))
+    async with client_of(sandbox) as client:
+        async with client.scoped() as token:
+            sandbox.fail(1, "F29-200", operation="result")
+        assert sandbox.truth(token).deleted
+
+
+async def test_a_deletion_that_has_worked_unseen_is_found_to_be_done(caplog):
+    sandbox = Sandbox("k", life=Script.of("approved", after=0))
+    async with client_of(sandbox, retry=RetryPolicy(attempts=1)) as client:
+        async with client.scoped() as token:
+            sandbox.fail(3, "F9-close", operation="delete")
+        assert sandbox.truth(token).deleted
+    assert "was not deleted" not in caplog.text
+
+
+async def test_a_denial_that_is_signed_is_believed_at_once(caplog):
+    asked = list[httpx.Request]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        body = b'"token"' if request.url.path.endswith("/begin/") else b'"SESSION_NOT_FOUND"'
+        return httpx.Response(200, content=body, headers={"authorization": sign(body)})
+
+    transport = lambda: httpx.MockTransport(answer)  # noqa: E731
+    client = IdentomatClient("k", secret_key="test-secret", transport=transport)
+    async with client, client.scoped():
+        pass
+    assert len(asked) == 2
+    assert "was not deleted" not in caplog.text
 
 
 @pytest.mark.parametrize(("status", "kept"), [("manual_check", True), ("on_hold", True)])
@@ -179,13 +247,38 @@ async def test_a_failure_that_will_not_pass_is_told_at_once():
         assert anyio.current_time() == started
 
 
+class Later:
+    async def __call__(self, result: SessionResult) -> bool:
+        return result.status.is_approved
+
+
+async def ready() -> bool:
+    return False
+
+
+@pytest.mark.parametrize("is_coroutine", [True, False])
+async def test_a_keep_that_is_to_be_awaited_after_all_is_refused_and_keeps(is_coroutine):
+    class Awaitable:
+        def __await__(self) -> Generator[None, None, bool]:
+            raise AssertionError
+
+    sandbox = Sandbox("k", life=Script.of("approved", after=0))
+    async with client_of(sandbox) as client:
+        with pytest.raises(ConfigurationError, match="keep must be a plain function"):
+            async with client.scoped(
+                keep=lambda _: ready() if is_coroutine else Awaitable()
+            ) as token:
+                pass
+        assert not sandbox.truth(token).deleted
+
+
 async def test_what_cannot_work_is_refused_and_nothing_begins():
     async def later(result: SessionResult) -> bool:
         return result.status.is_approved
 
     sandbox = Sandbox("k")
     async with client_of(sandbox) as client:
-        for keep in (later, None):
+        for keep in (later, Later(), None):
             with pytest.raises(ConfigurationError, match="keep must be a plain function"):
                 client.scoped(keep=keep)
         with pytest.raises(ConfigurationError, match="deadline"):

@@ -8,6 +8,7 @@ from identomat_async import (
     JournalError,
     MemoryJournal,
     ResultPoller,
+    SessionResult,
     SessionStatus,
     Until,
     Watch,
@@ -17,6 +18,7 @@ from identomat_async._polling._journal import _sql as sql
 from identomat_async._polling._journal._facts import Note
 from identomat_async.testing._journal_ground import NOW, delivery_of, settled, state_of
 from tests._handlers import Handler
+from tests.conftest import document
 from tests.test_journal_poller import poller_of, running, stuck
 from tests.test_journal_races import one_at_a_time
 
@@ -210,8 +212,9 @@ class Slow(MemoryJournal):
 async def test_what_is_watched_while_a_run_begins_is_deleted_after_its_delivery(source):
     deleted = []
 
-    async def delete(token: str) -> None:
+    async def delete(token: str) -> SessionResult:
         deleted.append(token)
+        return document(token, "approved")
 
     source.delete = delete
     source.decides("one", "approved", after=0)
@@ -235,8 +238,9 @@ async def test_what_is_watched_while_a_run_begins_is_deleted_after_its_delivery(
 async def test_who_is_watched_again_is_not_deleted_for_the_watch_of_before(source):
     deleted = []
 
-    async def delete(token: str) -> None:
+    async def delete(token: str) -> SessionResult:
         deleted.append(token)
+        return document(token, "approved")
 
     source.delete = delete
     names = ["one", *(f"session-{number}" for number in range(1000))]
@@ -260,7 +264,7 @@ async def test_who_is_watched_again_is_not_deleted_for_the_watch_of_before(sourc
         tasks.cancel_scope.cancel()
 
     assert deleted == []
-    assert len(await journal.live(["one"])) == 1
+    assert [entry.accepted for entry in await journal.live(["one"])] == [True, False]
 
 
 async def test_who_stands_by_and_ends_leaves_the_journal_to_the_one_that_polls(source):

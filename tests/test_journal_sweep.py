@@ -21,6 +21,7 @@ from identomat_async import (
     ServerError,
     SessionGone,
     SessionNotFoundError,
+    SessionResult,
     SessionStatus,
     Until,
     sweep,
@@ -31,6 +32,7 @@ from identomat_async._places import acquire_all
 from identomat_async._polling._sweep import sweep_at
 from identomat_async.testing._journal_ground import NOW, delivery_of, settled, state_of
 from tests._handlers import Handler
+from tests.conftest import document
 
 POLICY = PollPolicy(wait=wait_fixed(60), jitter=0)
 DOWN = ServerError("down", status_code=500, retryable=True)
@@ -136,10 +138,11 @@ async def test_an_approval_that_is_reversed_is_told(source, journal, caplog):
 async def test_what_a_poller_has_left_to_be_deleted_is_deleted(source, journal, caplog):
     deleted, failures = [], [DOWN]
 
-    async def delete(token: str) -> None:
+    async def delete(token: str) -> SessionResult:
         if failures:
             raise failures.pop()
         deleted.append(token)
+        return document(token, "approved")
 
     await left_to_be_deleted(journal, "one", "two", "again")
     await journal.watched([state_of("again")], leave_notes=False)
@@ -156,8 +159,14 @@ async def test_what_a_poller_has_left_to_be_deleted_is_deleted(source, journal, 
 
     assert deleted == ["two", "one"]
     assert [(entry.state.token, entry.delivery) for entry in await journal.live()] == [
-        ("again", None)
+        ("again", "id-of-again"),
+        ("again", None),
     ]
+    assert await journal.discard("again", leave_notes=False)
+    source.says("again", "approved")
+    await sweep(source, journal, Handler(), policy=POLICY)
+    assert deleted == ["two", "one", "again"]
+    assert await journal.live() == []
 
 
 async def left_to_be_deleted(journal, *tokens: str) -> None:
@@ -168,12 +177,49 @@ async def left_to_be_deleted(journal, *tokens: str) -> None:
         await journal.accepted(f"id-of-{token}", at=NOW)
 
 
+@pytest.mark.parametrize("status", ["manual_check", "in_progress", "on_hold"])
+async def test_what_is_open_again_is_not_deleted(source, journal, status, caplog):
+    deleted: list[str] = []
+
+    async def delete(token: str) -> SessionResult:
+        deleted.append(token)
+        return document(token, "approved")
+
+    source.delete = delete
+    source.says("one", status)
+    await left_to_be_deleted(journal, "one", "two")
+
+    await sweep(source, journal, Handler(), policy=POLICY)
+
+    assert deleted == ["two"]
+    assert await journal.live() == []
+    assert "session hash-of-one is open or under review again" in caplog.text
+
+
+@pytest.mark.parametrize(("verified", "asked"), [(True, 1), (False, 2)])
+async def test_what_is_gone_is_done_with(source, journal, verified, asked):
+    read: list[str] = []
+
+    async def result(token: str) -> SessionResult:
+        read.append(token)
+        raise SessionNotFoundError("gone", verified=verified, status_code=200)
+
+    source.result, source.delete = result, None
+    await left_to_be_deleted(journal, "one")
+
+    await sweep(source, journal, Handler(), policy=POLICY)
+
+    assert read == ["one"] * asked
+    assert await journal.live() == []
+
+
 async def test_what_is_watched_again_while_a_pass_goes_on_is_not_deleted(source, journal):
     deleted: list[str] = []
 
-    async def delete(token: str) -> None:
+    async def delete(token: str) -> SessionResult:
         deleted.append(token)
         await poller.watch("three")
+        return document(token, "approved")
 
     async def handle(_: Delivery) -> None:
         await poller.watch("one")
@@ -187,10 +233,12 @@ async def test_what_is_watched_again_while_a_pass_goes_on_is_not_deleted(source,
     assert await sweep(source, journal, handle, policy=POLICY) == 1
 
     assert deleted == ["two"]
-    assert [(entry.state.token, entry.delivery) for entry in await journal.live()] == [
+    assert {(entry.state.token, entry.delivery) for entry in await journal.live()} == {
+        ("one", "id-of-one"),
         ("one", None),
+        ("three", "id-of-three"),
         ("three", None),
-    ]
+    }
 
 
 @pytest.mark.parametrize("is_shared", [False, True])
@@ -199,20 +247,21 @@ async def test_a_deletion_takes_one_place_in_each_budget(source, journal, is_sha
     rate = own if is_shared else RateBudget(50, max_in_flight=1)
     taken: list[tuple[int, int]] = []
 
-    async def delete(token: str) -> None:
+    async def delete(token: str) -> SessionResult:
         places = ceilings(own)  # as a client's call does
         await acquire_all(places, urgent=True)
         taken.append((own.in_flight, rate.in_flight))
         for each in places:
             each.release()
+        return document(token, "approved")
 
-    source.budget, source.delete = own, delete
+    source.budget, source.result, source.delete = own, delete, delete
     await left_to_be_deleted(journal, "one", "two")
 
     with anyio.fail_after(10):
         await sweep(source, journal, Handler(), policy=POLICY, rate=rate)
 
-    assert taken == [(1, 1)] * 2
+    assert taken == [(1, 1)] * 4
     assert (own.in_flight, rate.in_flight) == (0, 0)
     assert await journal.live() == []
 
@@ -221,10 +270,11 @@ async def test_a_deletion_takes_one_place_in_each_budget(source, journal, is_sha
 async def test_deletions_end_when_so_many_in_a_row_fail(source, journal, every, tried):
     tokens: list[str] = []
 
-    async def delete(token: str) -> None:
+    async def delete(token: str) -> SessionResult:
         tokens.append(token)
         if len(tokens) % every == 0:
             raise DOWN
+        return document(token, "approved")
 
     source.delete = delete
     await left_to_be_deleted(journal, *(f"session-{number}" for number in range(60)))
@@ -232,6 +282,24 @@ async def test_deletions_end_when_so_many_in_a_row_fail(source, journal, every, 
     await sweep(source, journal, Handler(), policy=POLICY, rate=None)
 
     assert len(tokens) == tried
+
+
+async def test_a_refused_account_ends_the_deletions(source, journal):
+    tokens: list[str] = []
+
+    async def delete(token: str) -> SessionResult:
+        tokens.append(token)
+        raise AuthenticationError("the key", status_code=401)
+
+    source.delete = delete
+    await left_to_be_deleted(journal, *(f"session-{number}" for number in range(60)))
+
+    with pytest.raises(AuthenticationError):
+        await sweep(source, journal, Handler(), policy=POLICY)
+
+    assert len(tokens) == 2
+    assert len(await journal.live()) == 60
+    assert await journal.acquire()
 
 
 async def test_a_plain_function_will_do(source, journal, real_time):

@@ -230,7 +230,7 @@ class Core:
     def _put_down(self) -> None:
         outcome, self._in_hand = self._in_hand, None
         if self.purger is not None and outcome is not None and may_be_purged(outcome):
-            self.purger.add(outcome.token, "")
+            self.purger.add(outcome.token, "", is_news=True)
 
     async def next_outcome(self) -> Outcome:
         """
@@ -371,6 +371,8 @@ class Core:
             # A block has nobody who looks now and then whether the account is accepted again.
             self._error = None
             self.learner.halt.reset()
+        if self.purger is not None:
+            self.purger.resume()
         self.engine.resume()
 
     def _has_room(self) -> None:

@@ -14,6 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.to_thread import run_sync
 
+from identomat_async._edge import is_async
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Delivery
 from identomat_async._polling._tally import Tally
@@ -184,7 +185,7 @@ def checked_handler(handler: Handler) -> Handler:
 
 async def called(handler: Handler, delivery: Delivery) -> None:
     """Give a delivery to a handler, in a worker thread if that is a plain function."""
-    if _is_async(handler):
+    if is_async(handler):
         returned = handler(delivery)
     else:
         # In a box: trio takes it amiss when a plain function returns a coroutine.
@@ -220,8 +221,3 @@ def _is_cancelled() -> bool:
 def is_handling(outbox: Outbox) -> bool:
     """Tell whether this is called from a handler that has been given one from *outbox*."""
     return any(call.is_active and call.outbox is outbox for call in _calls.get())
-
-
-def _is_async(handler: Handler) -> bool:
-    call = getattr(handler, "__call__", None)  # noqa: B004 - it may be a coroutine function
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)

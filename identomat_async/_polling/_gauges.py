@@ -42,7 +42,8 @@ class Gauges:
         The sessions that *purge* has not deleted yet, by token.
 
         To each the name of the class of the error that the last try ended with, None before
-        the first. They are tried again while the poller runs.
+        the first. They are tried again while the poller runs; when it has ended they are
+        in its journal, if it has one, and not here.
         """
         purger = self._core.purger
         return {} if purger is None else dict(purger.undeleted)

@@ -1,8 +1,8 @@
 """Where events go."""
 
-import inspect
 from collections.abc import Iterable
 
+from identomat_async._edge import is_async
 from identomat_async._model._status import SessionStatus
 from identomat_async.errors import ConfigurationError
 from identomat_async.events import Event, Observer
@@ -44,8 +44,7 @@ def checked_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
 def _checked(observer: Observer) -> Observer:
     if not callable(observer):
         raise ConfigurationError("observers must be a list of functions that take an event")
-    # Also of an object that is called like one.
-    if any(map(inspect.iscoroutinefunction, (observer, getattr(observer, "__call__", None)))):  # noqa: B004 - not whether it is callable
+    if is_async(observer):
         raise ConfigurationError(
             "observers must be plain functions: they are called between looks, and nobody "
             "would await them"

@@ -207,6 +207,8 @@ class Ledger:
         self.scribe.clear()
         for kept in (self._again, self._next, self._ours, self._nudged, self._elsewhere):
             kept.clear()
+        if self._purger is not None:
+            self._purger.clear()
         if self._holds:
             # Somebody else may hold it by the same object.
             self._holds = False
@@ -231,8 +233,6 @@ class Ledger:
             raise
         self._holds = True
         accepted, rest = by_acceptance(entries)
-        if self._purger is not None:
-            self._purger.clear()
         await self._take_over(rest)
         # Only now: who is watched again is not deleted, and is known.
         leave_to(self._purger, accepted)

@@ -367,13 +367,13 @@ class ResultPoller(Gauges):
 
     async def drain(self, grace: Seconds = GRACE) -> None:
         """
-        Have `run` poll no more and return once the handler has what there is.
+        Have `run` poll no more; return once the handler has what there is, and deletions are tried.
 
         This returns when `run` does; called inside the handler, which `run` waits for, it
         returns at once. Where nothing runs there is nothing to drain.
 
         Args:
-            grace: The most seconds to wait for the handler.
+            grace: The most seconds to wait for the handler and for deletions, together.
 
         Raises:
             ConfigurationError: *grace* is no time.

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import anyio
 import attrs
 
-from identomat_async._budget import RateBudget, budget_of, obeyed_besides, whole
+from identomat_async._budget import RateBudget, budget_of, whole
 from identomat_async._clock import Clock
 from identomat_async._polling._asking import asked
 from identomat_async._polling._courier import Handler, refusal
@@ -18,13 +18,14 @@ from identomat_async._polling._journal._facts import Journal, JournalEntry
 from identomat_async._polling._outage import Outage
 from identomat_async._polling._outcomes import Delivery, Outcome
 from identomat_async._polling._policy import Pending, PollPolicy
-from identomat_async._polling._purge import Deletes, by_acceptance
+from identomat_async._polling._purge import by_acceptance
 from identomat_async._polling._redelivery import (
     is_reversed,
     outcome_without_document,
     read_again,
     redelivery,
 )
+from identomat_async._polling._removal import Remover, remover_of
 from identomat_async._polling._source import HasSource, ResultSource
 from identomat_async._polling._state import PollState
 from identomat_async._polling._step import Answer, poll_step
@@ -52,7 +53,8 @@ async def sweep(
     Call it again and again, from cron for example. What a pass finds out, and when each
     session is due next, is kept in the journal. A delivery that the handler does not
     accept comes again in the next pass, with the same id. What a poller with ``purge=`` has
-    left to be deleted at the service is deleted, or tried again in the next pass.
+    left to be deleted at the service is deleted if it is still settled, or tried again in the
+    next pass; nothing else is.
 
     Args:
         client: An `IdentomatClient`.
@@ -84,7 +86,7 @@ async def sweep(
         policy=policy,
         rate=budget,
         concurrency=concurrency,
-        delete=getattr(client, "delete", None),
+        remover=remover_of(client, budget=budget, token_hash=client.source.token_hash),
     )
 
 
@@ -97,9 +99,9 @@ async def sweep_at(
     policy: PollPolicy,
     rate: RateBudget,
     concurrency: int,
-    delete: Deletes | None = None,
+    remover: Remover | None = None,
 ) -> int:
-    """Do what `sweep` does, by *clock*; *delete* deletes a session at the service."""
+    """Do what `sweep` does, by *clock*; *remover* deletes sessions at the service."""
     source.home.check()
     if not await journal.acquire():
         _logger.info("another process polls what is in the journal; there is nothing to sweep")
@@ -112,7 +114,7 @@ async def sweep_at(
             policy=policy,
             clock=clock,
             gates=Gates(source=source, budget=rate, outage=Outage(), halt=Halt()),
-            delete=delete,
+            remover=remover,
         )
         return await broom.sweep(concurrency)
     finally:
@@ -130,7 +132,7 @@ class _Broom:
     policy: PollPolicy
     gates: Gates
     clock: Clock
-    delete: Deletes | None
+    remover: Remover | None
     _accepted: int = 0
     _failures: int = 0
     _error: IdentomatError | None = None
@@ -150,29 +152,35 @@ class _Broom:
         async with task_group() as tasks:
             for _ in range(workers):
                 tasks.start_soon(self._work, due, tasks.cancel_scope)
+        if self._error is None:
+            await self._delete_all(accepted, {entry.state.token for entry in watched})
         if self._error is not None:
             raise self._error
-        await self._delete_all(accepted, {entry.state.token for entry in watched})
         return self._accepted
 
     async def _delete_all(self, accepted: Sequence[JournalEntry], watched: set[str]) -> None:
         for entry in accepted:
             token = entry.state.token
-            if token in watched or await self._is_wanted(token) or await self._deleted(token):
+            if token in watched or await self._is_wanted(token):
+                continue  # until the watch has ended, which may come to nothing
+            if await self._removed(token):
                 await self._finish(entry.delivery or "", token)
 
     async def _is_wanted(self, token: str) -> bool:
         # Others watch while a pass goes on, and so may the handler.
         return any(not entry.accepted for entry in await self.journal.live([token]))
 
-    async def _deleted(self, token: str) -> bool:
-        if self.delete is None or not self._may_ask():
+    async def _removed(self, token: str) -> bool:
+        if self.remover is None or not self._may_ask():
             return False
         try:
-            with obeyed_besides(self.gates.budget):
-                await self.delete(token)
+            # It was accepted some time ago, and who knows what an operator has done since.
+            await self.remover.remove(token, is_settled=False)
         except IdentomatError as error:
             self._failures += 1
+            if self.gates.halt.failed(error, self.clock.now()):
+                self._error = error.with_traceback(None)  # whose frames hold the token
+                return False
             name, said = self.source.token_hash(token), type(error).__name__
             _logger.warning("session %s could not be deleted (%s)", name, said)
             return False
@@ -210,7 +218,7 @@ class _Broom:
         return None
 
     def _may_ask(self) -> bool:
-        return self._failures < _DOWN and not self.source.pause.remaining()
+        return self._error is None and self._failures < _DOWN and not self.source.pause.remaining()
 
     async def _look(self, state: PollState) -> tuple[Answer, float]:
         await self.gates.claim()

@@ -188,7 +188,9 @@ class Methods:
             keep: A plain function of the session's `SessionResult`, read as the block is
                 left: true to keep the session. By default one under MANUAL_CHECK is kept,
                 since the operator would have nothing left to decide, and one with a status
-                that this version does not know.
+                that this version does not know. A session that the service does not know,
+                three times within 1.5 s, is not deleted: if it was in the block, ignore the
+                warning in the log.
             deadline: Seconds or timedelta that reading and deleting may take.
 
         Returns:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import anyio
 
+from identomat_async._edge import is_async
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
 from identomat_async.errors import ConfigurationError, IdentomatError, SessionNotFoundError
@@ -26,6 +27,10 @@ class Deletes(Protocol):
 
 # A failure that may pass is tried again after so many seconds, and then twice as many.
 _FIRST_RETRY = 0.5
+# What nobody has signed is believed when it is said again and again, on new connections.
+_DENIALS = 3
+
+_PLAIN = "keep must be a plain function of a SessionResult"
 
 _logger = logging.getLogger("identomat_async")
 
@@ -53,9 +58,8 @@ class ScopedSession(AbstractAsyncContextManager[str, None]):
         keep: Keep,
         span: float,
     ) -> None:
-        if not callable(keep) or inspect.iscoroutinefunction(keep):
-            # What a coroutine function returns is true, whatever it would come to.
-            raise ConfigurationError("keep must be a plain function of a SessionResult")
+        if not callable(keep) or is_async(keep):
+            raise ConfigurationError(_PLAIN)
         self._begin = begin
         self._result = result
         self._delete = delete
@@ -63,6 +67,8 @@ class ScopedSession(AbstractAsyncContextManager[str, None]):
         self._keep = keep
         self._span = span
         self._token = ""
+        # Whether the service was asked to delete it, which may have worked.
+        self._is_asked_for = False
 
     def __repr__(self) -> str:
         return "<ScopedSession>"
@@ -102,9 +108,17 @@ class ScopedSession(AbstractAsyncContextManager[str, None]):
     async def _end(self) -> IdentomatError | None:
         until = anyio.current_time() + self._span
         delay = _FIRST_RETRY
+        denials = 0
         while True:
             try:
                 await self._delete_unless_kept(until)
+            except SessionNotFoundError as error:
+                denials += 1
+                is_believed = error.verified or denials == _DENIALS
+                if is_believed or anyio.current_time() + delay >= until:
+                    if not (error.verified or (is_believed and self._is_asked_for)):
+                        self._tell_denied()
+                    return None
             except IdentomatError as error:
                 if not error.retryable or anyio.current_time() + delay >= until:
                     return error
@@ -113,15 +127,25 @@ class ScopedSession(AbstractAsyncContextManager[str, None]):
             await anyio.sleep(delay)
             delay *= 2
 
+    def _tell_denied(self) -> None:
+        # Nor is it deleted blindly: nobody has seen whether it is to be kept.
+        name = self._token_hash(self._token)
+        _logger.warning("session %s was not deleted: the service does not know it", name)
+
     async def _delete_unless_kept(self, until: float) -> None:
-        try:
-            result = await self._result(self._token, deadline=_left(until))
-        except SessionNotFoundError:
-            pass  # no proof; whoever deletes it finds out
-        else:
-            if self._keep(result):
-                return
-        await self._delete(self._token, deadline=_left(until))
+        result = await self._result(self._token, deadline=_left(until))
+        if not self._keeps(result):
+            self._is_asked_for = True
+            await self._delete(self._token, deadline=_left(until))
+
+    def _keeps(self, result: SessionResult) -> bool:
+        answer: object = self._keep(result)
+        if inspect.isawaitable(answer):
+            # True, whatever it would come to.
+            if inspect.iscoroutine(answer):
+                answer.close()
+            raise ConfigurationError(_PLAIN)
+        return bool(answer)
 
 
 def _left(until: float) -> float:

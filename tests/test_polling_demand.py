@@ -42,6 +42,22 @@ def test_what_the_rate_allows_is_not_stretched(rate: float | None) -> None:
     assert demand_of({100.0: 2}).load(wait_person(), rate, NOW) == NO_LOAD
 
 
+def test_a_little_too_much_is_stretched_a_little() -> None:
+    load = demand_of({100.0: 100}).load(wait_person(), 15, NOW)
+
+    assert load.stretch == pytest.approx(20 / (0.975 * 15))
+    assert not load.ahead
+
+
+def test_a_crowd_that_will_be_too_large_is_stretched_from_then_on() -> None:
+    load = demand_of({15.0: 100}).load(wait_person(), 15, NOW)
+
+    assert load.stretch == 1.0
+    assert {step for until, step in load.ahead if until <= 33} == {1.0}
+    soon = [step for until, step in load.ahead if 40 < until < 400]
+    assert soon == pytest.approx([20 / (0.975 * 15)] * len(soon))
+
+
 def test_those_under_review_count_by_the_operator_and_not_by_their_age() -> None:
     demand = demand_of({100.0: 1}, reviewed=10_000)
 

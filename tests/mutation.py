@@ -128,6 +128,7 @@ def main() -> int:
         [test for test in TESTS if "_model_" in test],
         process_isolation="forkserver",
         forkserver_warmup="none",
+        timeout_constant="60.0",  # to import takes longer than most tests
     )
     for kind in ("fork", "anew"):
         command = [sys.executable, "-m", "mutmut", "run"]

@@ -3,8 +3,9 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import anyio
 import pytest
@@ -21,6 +22,8 @@ from identomat_async.contrib.otel import OtelResultPoller
 from identomat_async.sandbox import Sandbox, Script
 from tests._docs_ground import DOCS
 from tests.test_client import client_of
+
+T = TypeVar("T")
 
 
 class Station:
@@ -77,6 +80,11 @@ def poller_of(client: Any, station: Station, **options: Any) -> OtelResultPoller
         meter_provider=station.meters,
         **{"wait": wait_fixed(5), **options},
     )
+
+
+def in_a_thread(function: Callable[[], T]) -> T:
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(function).result()
 
 
 async def test_a_session_is_one_span_that_is_linked_to_where_it_was_watched(station):
@@ -218,6 +226,31 @@ async def test_what_is_counted(station):
     for name in ("watched", "unacked", "undeleted"):
         assert station.points(f"identomat.{name}")[()].value == 0
     assert station.points("identomat.stretch")[()].value == 1
+
+
+async def test_figures_are_the_same_in_the_thread_of_an_exporter(station):
+    sandbox = Sandbox("k", life=Script.of("approved", after=20))
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, station)
+
+        def figures() -> list[float]:
+            # As a thread that knows no event loop does it: not even that of who waits for it.
+            names = ("watched", "unacked", "undeleted", "stretch", "handler.errors")
+            return [station.points(f"identomat.{name}")[()].value for name in names]
+
+        async def refuse(_: object) -> None:
+            raise LookupError
+
+        assert in_a_thread(figures) == [0, 0, 0, 1, 0]
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(poller.run, refuse)
+            await poller.watch(await client.begin())
+            await anyio.sleep(10)
+            assert in_a_thread(figures) == [1, 0, 0, 1, 0]
+            await anyio.sleep(100)
+            assert in_a_thread(figures) == [0, 1, 0, 1, poller.stats().handler_errors]
+            assert poller.stats().handler_errors > 3
+            tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("text", [OtelResultPoller.__doc__, (DOCS / "on-call.md").read_text()])

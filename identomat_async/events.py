@@ -131,6 +131,20 @@ class OutcomeReady(SessionEvent):
 
 
 @attrs.frozen(kw_only=True)
+class HandlerFailed(SessionEvent):
+    """
+    The handler of `run` raised; the delivery comes again.
+
+    Attributes:
+        error: The name of the class of what it raised.
+        attempt: At which attempt, 1 for the first.
+    """
+
+    error: str
+    attempt: int
+
+
+@attrs.frozen(kw_only=True)
 class ResultReversed(SessionEvent):
     """
     A session that the journal knows as approved has come to something else.

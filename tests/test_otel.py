@@ -1,8 +1,10 @@
 """What OpenTelemetry is told of a poller."""
 
+import gc
 import re
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -17,7 +19,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tenacity import wait_fixed
 
-from identomat_async import MemoryJournal, Until, Watch, events
+from identomat_async import MemoryJournal, Until, Watch, events, wait_person
+from identomat_async._polling._policy import Load
 from identomat_async.contrib.otel import OtelResultPoller
 from identomat_async.sandbox import Sandbox, Script
 from tests._docs_ground import DOCS
@@ -251,6 +254,68 @@ async def test_figures_are_the_same_in_the_thread_of_an_exporter(station):
             assert in_a_thread(figures) == [0, 1, 0, 1, poller.stats().handler_errors]
             assert poller.stats().handler_errors > 3
             tasks.cancel_scope.cancel()
+
+
+async def test_pollers_of_one_provider_are_one_figure_each_until_it_is_closed(station, caplog):
+    def watched() -> float:
+        return station.points("identomat.watched")[()].value
+
+    async with client_of(Sandbox("k")) as client:
+        wait = wait_person()
+        pollers = [poller_of(client, station, wait=wait) for _ in range(2)]
+        for count, poller in enumerate(pollers, start=1):
+            await poller.watch_many([await client.begin() for _ in range(count)])
+        assert watched() == 3
+        pollers[1]._core.learner.load = Load(stretch=4.0)
+        assert station.points("identomat.stretch")[()].value == 4
+        await pollers[0].aclose()
+        assert watched() == 2
+        gone = weakref.ref(pollers[1])
+        del pollers, poller
+        gc.collect()
+        assert gone() is None
+        assert watched() == 0
+        assert station.points("identomat.stretch")[()].value == 1
+    assert caplog.text == ""
+
+
+def test_the_global_provider_is_one_before_and_after_it_is_set():
+    program = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from identomat_async import IdentomatClient
+from identomat_async._polling._policy import Load
+from identomat_async.contrib.otel import OtelResultPoller
+
+client, reader, provider = IdentomatClient("k"), InMemoryMetricReader(), None
+pollers = [OtelResultPoller(client)]
+metrics.set_meter_provider(provider := MeterProvider([reader]))
+pollers += [OtelResultPoller(client), OtelResultPoller(client, meter_provider=provider)]
+for watched, poller in enumerate(pollers, start=1):
+    poller.stats = lambda watched=watched, stats=poller.stats(): type(
+        "Stats", (), {"watched": watched, "unacked": 0, "undeleted": 0, "stretch": 1.0}
+    )
+(of_all,) = reader.get_metrics_data().resource_metrics
+(ours,) = of_all.scope_metrics
+print({metric.name: metric.data.data_points[0].value for metric in ours.metrics})
+"""
+    ran = subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert ran.stderr == ""
+    assert "'identomat.watched': 6," in ran.stdout
+
+
+async def test_a_closed_poller_keeps_nothing_of_those_who_watched(station):
+    async with client_of(Sandbox("k")) as client:
+        async with poller_of(client, station) as poller:
+            with station.tracer.start_as_current_span("request"):
+                await poller.watch(await client.begin())
+        assert len(poller._spans._callers) == 1  # the next block goes on with it
+        await poller.aclose()
+        assert not poller._spans._callers
 
 
 @pytest.mark.parametrize("text", [OtelResultPoller.__doc__, (DOCS / "on-call.md").read_text()])

@@ -297,7 +297,7 @@ class Core:
             courier = Courier(
                 handler,
                 outbox=self.outbox,
-                tally=self.learner.tally,
+                refused=self.learner.refused,
                 concurrency=concurrency,
                 acceptance=self.purger or self.ledger,
             )

@@ -13,7 +13,7 @@ from identomat_async._polling._failures import FailureLog
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._hub import Hub, known
 from identomat_async._polling._outage import Outage
-from identomat_async._polling._outcomes import DeadlinePassed, Outcome
+from identomat_async._polling._outcomes import DeadlinePassed, Delivery, Outcome
 from identomat_async._polling._policy import Load, Pending, PollPolicy, Step
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
@@ -44,6 +44,7 @@ from identomat_async.events import (
     AnswerConflict,
     ForeignAnswer,
     Halted,
+    HandlerFailed,
     OutcomeReady,
     Paused,
     PollFinished,
@@ -226,6 +227,13 @@ class Learner:
         if is_news:
             more = ", or more than is believed" if is_cut else ""
             _logger.warning("polling pauses: the service asked for %.0f s%s", span, more)
+
+    def refused(self, delivery: Delivery, error: str) -> None:
+        """Note that the handler raised *error*."""
+        self.tally.handler_errors += 1
+        if self.hub:
+            name = self.token_hash(delivery.token)
+            self.hub.tell(HandlerFailed(token_hash=name, error=error, attempt=delivery.attempt))
 
     def lost(self, error: ClientClosedError, now: float) -> None:
         """Note that there is nothing left to look through."""

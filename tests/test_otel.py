@@ -24,6 +24,7 @@ from identomat_async._polling._policy import Load
 from identomat_async.contrib.otel import OtelResultPoller
 from identomat_async.sandbox import Sandbox, Script
 from tests._docs_ground import DOCS
+from tests._handlers import Handler
 from tests.test_client import client_of
 
 T = TypeVar("T")
@@ -172,6 +173,76 @@ async def test_what_is_left_to_another_process_is_linked_to_nothing_any_more(sta
             tasks.cancel_scope.cancel()
     (span,) = station.spans
     assert span.links == ()
+
+
+async def test_what_was_watched_before_or_elsewhere_is_linked_to_no_span(station):
+    sandbox = Sandbox("k", life=Script.of("approved", after=60))
+    told: list[events.Event] = []
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, station, journal=MemoryJournal(), observers=[told.append])
+        with station.tracer.start_as_current_span("request"):
+            await poller.watch(await client.begin())
+        async with anyio.create_task_group() as tasks:
+            with station.tracer.start_as_current_span("request"):
+                await tasks.start(poller.run, Handler())
+            with station.tracer.start_as_current_span("request") as request:
+                await poller.watch(await client.begin())
+            await anyio.sleep(200)
+            tasks.cancel_scope.cancel()
+    begun = [event for event in told if isinstance(event, events.WatchBegun)]
+    assert [event.resumed for event in begun] == [True, False]
+    links = {span.attributes["identomat.token_hash"]: span.links for span in station.spans}
+    assert links[begun[0].token_hash] == ()
+    assert [link.context for link in links[begun[1].token_hash]] == [request.get_span_context()]
+
+
+async def test_a_session_counts_once_however_often_it_is_delivered(station):
+    sandbox = Sandbox("k", life=Script.of("approved", after=20))
+    journal, told = MemoryJournal(), list[events.Event]()
+    async with client_of(sandbox) as client:
+        token = await client.begin()
+        for number, handler in enumerate([Handler(failures=100), Handler(failures=100), Handler()]):
+            poller = poller_of(client, station, journal=journal, observers=[told.append])
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(poller.run, handler)
+                if not number:
+                    await poller.watch(token)
+                await anyio.sleep(300)
+                tasks.cancel_scope.cancel()
+            assert handler.taken
+            # Nor does the schedule learn that somebody took so long.
+            assert len(poller.stats().durations) == (not number)
+    outcomes = [event for event in told if isinstance(event, events.OutcomeReady)]
+    assert [event.redelivered for event in outcomes] == [False, True, True]
+    (_,) = station.spans
+    assert station.points("identomat.outcomes")["Settled", "APPROVED"].value == 1
+    decision = station.points("identomat.time_to_decision")["APPROVED",]
+    assert (decision.count, decision.sum) == (1, outcomes[0].age)
+
+
+async def test_an_outcome_that_is_withdrawn_counts_and_so_does_what_follows(station):
+    sandbox = Sandbox("k", life=Script.of("manual_check", after=20).then("approved", after=100))
+    async with client_of(sandbox) as client, poller_of(client, station) as poller:
+        await poller.watch(token := await client.begin())
+        await anyio.sleep(40)
+        await poller.watch(token, until=Until.DECIDED)
+        assert [outcome.status async for outcome in poller] == ["APPROVED"]
+    assert len(station.spans) == 2
+    assert set(station.points("identomat.outcomes")) == {
+        ("Settled", "MANUAL_CHECK"),
+        ("Settled", "APPROVED"),
+    }
+
+
+async def test_what_is_only_awaited_counts_as_looks_and_not_as_an_outcome(station):
+    sandbox = Sandbox("k", life=Script.of("approved", after=20))
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, station)
+        await poller.wait(await client.begin())
+    assert station.points("identomat.polls")[()].value == poller.stats().polls
+    assert station.points("identomat.outcomes") == {}
+    assert station.points("identomat.time_to_decision") == {}
+    assert station.spans == []
 
 
 async def test_looks_are_not_traced_and_the_handlers_own_calls_are(station, source):

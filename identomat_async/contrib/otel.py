@@ -70,10 +70,14 @@ class OtelResultPoller(ResultPoller):
     A `ResultPoller` that tells OpenTelemetry what it does.
 
     When a watch comes to its outcome there is a span ``identomat.session`` from the start of
-    the watch to now, linked to the span in which it was watched. Its attributes are
-    ``identomat.token_hash``, ``identomat.outcome`` (the name of the outcome's class),
-    ``identomat.status`` and ``identomat.polls``. A `PollFailed` is an error. The requests of
-    looks get no spans of their own, whatever instruments the HTTP library.
+    the watch to now, linked to the span in which it was watched; to none if it was taken up
+    from a journal. Its attributes are ``identomat.token_hash``, ``identomat.outcome`` (the name
+    of the outcome's class), ``identomat.status`` and ``identomat.polls``. A `PollFailed` is an
+    error. The requests of looks get no spans of their own, whatever instruments the HTTP library.
+
+    Spans and outcomes are of what watches come to: not of `wait` and `wait_all`, and once however
+    often it is delivered. One that nobody has taken is withdrawn when its session is watched
+    again for more (MANUAL_CHECK, and then `Until.DECIDED`), and what it then comes to is another.
 
     The metrics, of all such pollers that have the same *meter_provider*, each until it is closed
     (the gauges are sums, and of ``identomat.stretch`` the largest counts):
@@ -189,7 +193,7 @@ class _Spans:
 
     def __call__(self, event: events.Event) -> None:
         match event:
-            case events.WatchBegun(token_hash=name):
+            case events.WatchBegun(token_hash=name, resumed=False):
                 caller = trace.get_current_span().get_span_context()
                 if caller.is_valid:
                     self._callers[name] = caller
@@ -197,7 +201,7 @@ class _Spans:
                 self._callers.pop(name, None)
             case events.RoleChanged(role="idle"):
                 self.forget()  # what is watched is the next poller's
-            case events.OutcomeReady():
+            case events.OutcomeReady(redelivered=False):
                 self._make(event, self._callers.pop(event.token_hash, None))
             case _:
                 pass
@@ -243,7 +247,7 @@ class _Counts:
                 self._polls.add(1, {"error.type": event.error} if event.error else {})
                 self._duration.record(event.elapsed)
                 self._lateness.record(event.lateness)
-            case events.OutcomeReady():
+            case events.OutcomeReady(redelivered=False):
                 self._outcomes.add(1, _kinds(event))
                 if event.outcome == "Settled" and event.status in _DECIDED:
                     self._decisions.record(event.age, {"identomat.status": event.status})

@@ -19,7 +19,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tenacity import wait_fixed
 
-from identomat_async import MemoryJournal, Until, Watch, events, wait_person
+from identomat_async import (
+    ConfigurationError,
+    MemoryJournal,
+    Until,
+    Watch,
+    events,
+    wait_person,
+)
 from identomat_async._polling._policy import Load
 from identomat_async.contrib.otel import OtelResultPoller
 from identomat_async.sandbox import Sandbox, Script
@@ -254,7 +261,6 @@ async def test_looks_are_not_traced_and_the_handlers_own_calls_are(station, sour
         return await look(token, fresh=fresh)
 
     source.look = spied
-    source.delete = None
     source.decides("one", "approved", after=20)
     async with poller_of(source, station) as poller:
         await poller.watch("one")
@@ -413,6 +419,12 @@ async def test_an_account_that_is_refused_is_a_pause(station):
             tasks.cancel_scope.cancel()
     assert station.points("identomat.pauses")["halted",].value == 1
     assert station.points("identomat.time_to_decision") == {}
+
+
+@pytest.mark.parametrize("client", ["the company key", None, object()])
+def test_something_else_than_a_client_is_refused(client: Any, station: Station) -> None:
+    with pytest.raises(ConfigurationError, match="client must be an IdentomatClient"):
+        poller_of(client, station)
 
 
 def test_without_its_extra_it_says_what_to_install():

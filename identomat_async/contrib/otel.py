@@ -31,7 +31,7 @@ from identomat_async._clock import Deadline, Seconds
 from identomat_async._home import Home
 from identomat_async._pause import Pause
 from identomat_async._polling._purge import Purge
-from identomat_async._polling._source import ResultSource
+from identomat_async._polling._source import HasSource, ResultSource, source_of
 
 try:
     from opentelemetry import context, metrics, trace
@@ -269,9 +269,10 @@ def _kinds(event: events.OutcomeReady) -> dict[str, str]:
 class _QuietClient:
     """A client whose looks nobody traces."""
 
-    def __init__(self, client: IdentomatClient) -> None:
-        self.source = _QuietSource(client.source)
-        self.delete = client.delete
+    def __init__(self, client: HasSource) -> None:
+        self.source = _QuietSource(source_of(client))
+        # What is no client has none; whoever needs it says so.
+        self.delete = getattr(client, "delete", None)
 
 
 @attrs.define(eq=False, repr=False)

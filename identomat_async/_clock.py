@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import anyio
 from anyio.lowlevel import current_token
 
 from identomat_async.errors import ConfigurationError
@@ -34,7 +33,7 @@ class LoopTime:
     The time of the event loop in which it is first asked.
 
     `anyio.current_time` finds out each time what event loop it is called in, and that
-    costs five times as much as the time itself.
+    costs five times as much as the time itself. From then on it may be asked in any thread.
     """
 
     __slots__ = ("_read",)
@@ -50,9 +49,13 @@ class LoopTime:
 
 
 def loop_clock() -> Callable[[], float]:
-    """Return what tells the time of the event loop in which this is called."""
+    """Return what tells, anywhere, the time of the event loop in which this is called."""
     loop = current_token().native_token
-    return loop.time if isinstance(loop, asyncio.AbstractEventLoop) else anyio.current_time
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        return loop.time
+    from trio.lowlevel import current_clock  # noqa: PLC0415 - it is there: this is its loop
+
+    return current_clock().current_time
 
 
 class Clock:

@@ -50,7 +50,7 @@ class IdentomatError(Exception):
 
     Args:
         message: What happened and what to do, in words.
-        facts: The attributes; those of a class of its own come beside them.
+        facts: The attributes, by name; those of a class of its own come beside them.
 
     Attributes:
         operation: The API method that was called, such as ``"result"``; None when
@@ -64,14 +64,24 @@ class IdentomatError(Exception):
             that came from the service.
     """
 
-    def __init__(self, message: str = "", **facts: Unpack[Facts]) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        operation: str | None = None,
+        attempts: int = 0,
+        elapsed: float = 0.0,
+        retryable: bool = False,
+        maybe_applied: bool = False,
+        reason: str | None = None,
+    ) -> None:
         super().__init__(message)
-        self.operation: str | None = facts.get("operation")
-        self.attempts: int = facts.get("attempts", 0)
-        self.elapsed: float = facts.get("elapsed", 0.0)
-        self.retryable: bool = facts.get("retryable", False)
-        self.maybe_applied: bool = facts.get("maybe_applied", False)
-        self.reason: str | None = facts.get("reason")
+        self.operation = operation
+        self.attempts = attempts
+        self.elapsed = elapsed
+        self.retryable = retryable
+        self.maybe_applied = maybe_applied
+        self.reason = reason
 
 
 class ConfigurationError(IdentomatError):

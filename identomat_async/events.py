@@ -100,9 +100,15 @@ class WatchBegun(SessionEvent):
     """
     A session is watched from now on.
 
-    Told inside the call that has it watched, so that an observer is in the caller's context;
-    not for a session that is watched already.
+    Not told for a session that is watched already.
+
+    Attributes:
+        resumed: Whether it was taken up from the journal, where it was left by an earlier run,
+            by another process, or before `run`. If not, this is told inside the call that has
+            it watched, so that an observer is in the caller's context.
     """
+
+    resumed: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -115,12 +121,17 @@ class OutcomeReady(SessionEvent):
     """
     A watch has come to its outcome.
 
+    An outcome that nobody has taken is withdrawn when its session is watched again for more,
+    such as MANUAL_CHECK for `Until.DECIDED`; then this is told once more, of what it comes to.
+
     Attributes:
         outcome: The name of the outcome's class.
         status: The known status last seen, None otherwise.
         polls: How often the session was looked at, failed looks included.
         waited: Seconds from the start of the watch.
         age: Seconds since the session was begun.
+        redelivered: Whether an earlier run has come to it and nobody has accepted it. The
+            document was read again to be delivered again, and *waited* and *age* say when.
     """
 
     outcome: str
@@ -128,6 +139,21 @@ class OutcomeReady(SessionEvent):
     polls: int
     waited: float
     age: float
+    redelivered: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class HandlerFailed(SessionEvent):
+    """
+    The handler of `run` raised; the delivery comes again.
+
+    Attributes:
+        error: The name of the class of what it raised.
+        attempt: At which attempt, 1 for the first.
+    """
+
+    error: str
+    attempt: int
 
 
 @attrs.frozen(kw_only=True)

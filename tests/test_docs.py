@@ -11,6 +11,7 @@ from typing import Any, get_args
 import anyio
 import pytest
 
+import identomat_async
 from identomat_async import (
     DeadlinePassed,
     Outcome,
@@ -20,8 +21,9 @@ from identomat_async import (
 )
 from identomat_async._polling._stats import LimitedBy
 from identomat_async.sandbox import Sandbox, Script
-from tests._docs_ground import DOCS, blocks_of, run_code, sandbox_client
+from tests._docs_ground import DOCS, ROOT, blocks_of, run_code, sandbox_client
 
+PACKAGE = Path(identomat_async.__file__).parent
 PAGES = ("tutorial", "outcomes", "how-to", "on-call")
 PROGRAMS = [
     pytest.param(code, id=f"{page}-{number}")
@@ -165,3 +167,16 @@ def test_every_page_is_on_the_way_from_the_first() -> None:
     linked = set(re.findall(r"\]\(([a-z-]+\.md)\)", index))
 
     assert linked == {path.name for path in DOCS.glob("*.md")} - {"index.md"}
+
+
+def test_where_to_look_is_there() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    named = re.findall(r"`([\w/]+\.py)`", text)
+    assert "_polling/_step.py" in named
+    assert [name for name in named if not list(PACKAGE.rglob(name))] == []
+
+
+def test_no_module_is_longer_than_contributing_allows() -> None:
+    (most,) = re.findall(r"has at most (\d+) lines", (ROOT / "CONTRIBUTING.md").read_text())
+    lines = {path.name: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {name: count for name, count in lines.items() if count > int(most)} == {}

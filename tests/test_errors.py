@@ -63,6 +63,12 @@ def test_every_error_can_be_made_of_a_message_alone(cls: type[IdentomatError]) -
     assert all(value in (None, 0, False) for value in fields.values())
 
 
+@pytest.mark.parametrize("cls", EVERY)
+def test_a_fact_that_an_error_does_not_have_is_not_dropped(cls: type[IdentomatError]) -> None:
+    with pytest.raises(TypeError, match="verifed"):
+        cls("it failed", verifed=True)  # type: ignore[call-arg]
+
+
 def test_the_tree_is_as_drawn() -> None:
     drawn = {word for word in (errors.__doc__ or "").split() if word.endswith("Error")}
 

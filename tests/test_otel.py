@@ -1,10 +1,13 @@
 """What OpenTelemetry is told of a poller."""
 
+import gc
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import anyio
 import pytest
@@ -16,11 +19,23 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tenacity import wait_fixed
 
-from identomat_async import MemoryJournal, Until, Watch, events
+from identomat_async import (
+    ConfigurationError,
+    Delivery,
+    MemoryJournal,
+    Until,
+    Watch,
+    events,
+    wait_person,
+)
+from identomat_async._polling._policy import Load
 from identomat_async.contrib.otel import OtelResultPoller
 from identomat_async.sandbox import Sandbox, Script
 from tests._docs_ground import DOCS
+from tests._handlers import Handler
 from tests.test_client import client_of
+
+T = TypeVar("T")
 
 
 class Station:
@@ -77,6 +92,11 @@ def poller_of(client: Any, station: Station, **options: Any) -> OtelResultPoller
         meter_provider=station.meters,
         **{"wait": wait_fixed(5), **options},
     )
+
+
+def in_a_thread(function: Callable[[], T]) -> T:
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(function).result()
 
 
 async def test_a_session_is_one_span_that_is_linked_to_where_it_was_watched(station):
@@ -163,6 +183,76 @@ async def test_what_is_left_to_another_process_is_linked_to_nothing_any_more(sta
     assert span.links == ()
 
 
+async def test_what_was_watched_before_or_elsewhere_is_linked_to_no_span(station):
+    sandbox = Sandbox("k", life=Script.of("approved", after=60))
+    told: list[events.Event] = []
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, station, journal=MemoryJournal(), observers=[told.append])
+        with station.tracer.start_as_current_span("request"):
+            await poller.watch(await client.begin())
+        async with anyio.create_task_group() as tasks:
+            with station.tracer.start_as_current_span("request"):
+                await tasks.start(poller.run, Handler())
+            with station.tracer.start_as_current_span("request") as request:
+                await poller.watch(await client.begin())
+            await anyio.sleep(200)
+            tasks.cancel_scope.cancel()
+    begun = [event for event in told if isinstance(event, events.WatchBegun)]
+    assert [event.resumed for event in begun] == [True, False]
+    links = {span.attributes["identomat.token_hash"]: span.links for span in station.spans}
+    assert links[begun[0].token_hash] == ()
+    assert [link.context for link in links[begun[1].token_hash]] == [request.get_span_context()]
+
+
+async def test_a_session_counts_once_however_often_it_is_delivered(station):
+    sandbox = Sandbox("k", life=Script.of("approved", after=20))
+    journal, told = MemoryJournal(), list[events.Event]()
+    async with client_of(sandbox) as client:
+        token = await client.begin()
+        for number, handler in enumerate([Handler(failures=100), Handler(failures=100), Handler()]):
+            poller = poller_of(client, station, journal=journal, observers=[told.append])
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(poller.run, handler)
+                if not number:
+                    await poller.watch(token)
+                await anyio.sleep(300)
+                tasks.cancel_scope.cancel()
+            assert handler.taken
+            # Nor does the schedule learn that somebody took so long.
+            assert len(poller.stats().durations) == (not number)
+    outcomes = [event for event in told if isinstance(event, events.OutcomeReady)]
+    assert [event.redelivered for event in outcomes] == [False, True, True]
+    (_,) = station.spans
+    assert station.points("identomat.outcomes")["Settled", "APPROVED"].value == 1
+    decision = station.points("identomat.time_to_decision")["APPROVED",]
+    assert (decision.count, decision.sum) == (1, outcomes[0].age)
+
+
+async def test_an_outcome_that_is_withdrawn_counts_and_so_does_what_follows(station):
+    sandbox = Sandbox("k", life=Script.of("manual_check", after=20).then("approved", after=100))
+    async with client_of(sandbox) as client, poller_of(client, station) as poller:
+        await poller.watch(token := await client.begin())
+        await anyio.sleep(40)
+        await poller.watch(token, until=Until.DECIDED)
+        assert [outcome.status async for outcome in poller] == ["APPROVED"]
+    assert len(station.spans) == 2
+    assert set(station.points("identomat.outcomes")) == {
+        ("Settled", "MANUAL_CHECK"),
+        ("Settled", "APPROVED"),
+    }
+
+
+async def test_what_is_only_awaited_counts_as_looks_and_not_as_an_outcome(station):
+    sandbox = Sandbox("k", life=Script.of("approved", after=20))
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, station)
+        await poller.wait(await client.begin())
+    assert station.points("identomat.polls")[()].value == poller.stats().polls
+    assert station.points("identomat.outcomes") == {}
+    assert station.points("identomat.time_to_decision") == {}
+    assert station.spans == []
+
+
 async def test_looks_are_not_traced_and_the_handlers_own_calls_are(station, source):
     seen: list[object] = []
     look = source.look
@@ -172,7 +262,6 @@ async def test_looks_are_not_traced_and_the_handlers_own_calls_are(station, sour
         return await look(token, fresh=fresh)
 
     source.look = spied
-    source.delete = None
     source.decides("one", "approved", after=20)
     async with poller_of(source, station) as poller:
         await poller.watch("one")
@@ -180,6 +269,25 @@ async def test_looks_are_not_traced_and_the_handlers_own_calls_are(station, sour
         assert context.get_value("suppress_instrumentation") is None
     assert len(seen) > 2
     assert set(seen) == {True}
+
+
+async def test_what_is_accepted_is_deleted_but_not_what_is_open_again(station):
+    sandbox = Sandbox("k", life=Script.of("approved", after=10))
+
+    async def handler(_: Delivery) -> None:
+        sandbox.fail(1, "F30-code", operation="delete")
+
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, station, purge="after_delivery")
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(poller.run, handler)
+            for _ in range(2):
+                await poller.watch(await client.begin())
+            await anyio.sleep(20)
+            sandbox.decide(next(iter(sandbox.tokens)), "manual_check")
+            await anyio.sleep(400)
+            tasks.cancel_scope.cancel()
+    assert [sandbox.truth(token).deleted for token in sandbox.tokens] == [False, True]
 
 
 async def test_what_is_counted(station):
@@ -220,6 +328,93 @@ async def test_what_is_counted(station):
     assert station.points("identomat.stretch")[()].value == 1
 
 
+async def test_figures_are_the_same_in_the_thread_of_an_exporter(station):
+    sandbox = Sandbox("k", life=Script.of("approved", after=20))
+    async with client_of(sandbox) as client:
+        poller = poller_of(client, station)
+
+        def figures() -> list[float]:
+            # As a thread that knows no event loop does it: not even that of who waits for it.
+            names = ("watched", "unacked", "undeleted", "stretch", "handler.errors")
+            return [station.points(f"identomat.{name}")[()].value for name in names]
+
+        async def refuse(_: object) -> None:
+            raise LookupError
+
+        assert in_a_thread(figures) == [0, 0, 0, 1, 0]
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(poller.run, refuse)
+            await poller.watch(await client.begin())
+            await anyio.sleep(10)
+            assert in_a_thread(figures) == [1, 0, 0, 1, 0]
+            await anyio.sleep(100)
+            assert in_a_thread(figures) == [0, 1, 0, 1, poller.stats().handler_errors]
+            assert poller.stats().handler_errors > 3
+            tasks.cancel_scope.cancel()
+
+
+async def test_pollers_of_one_provider_are_one_figure_each_until_it_is_closed(station, caplog):
+    def watched() -> float:
+        return station.points("identomat.watched")[()].value
+
+    async with client_of(Sandbox("k")) as client:
+        wait = wait_person()
+        pollers = [poller_of(client, station, wait=wait) for _ in range(2)]
+        for count, poller in enumerate(pollers, start=1):
+            await poller.watch_many([await client.begin() for _ in range(count)])
+        assert watched() == 3
+        pollers[1]._core.learner.load = Load(stretch=4.0)
+        assert station.points("identomat.stretch")[()].value == 4
+        await pollers[0].aclose()
+        assert watched() == 2
+        gone = weakref.ref(pollers[1])
+        del pollers, poller
+        gc.collect()
+        assert gone() is None
+        assert watched() == 0
+        assert station.points("identomat.stretch")[()].value == 1
+    assert caplog.text == ""
+
+
+def test_the_global_provider_is_one_before_and_after_it_is_set():
+    program = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from identomat_async import IdentomatClient
+from identomat_async._polling._policy import Load
+from identomat_async.contrib.otel import OtelResultPoller
+
+client, reader, provider = IdentomatClient("k"), InMemoryMetricReader(), None
+pollers = [OtelResultPoller(client)]
+metrics.set_meter_provider(provider := MeterProvider([reader]))
+pollers += [OtelResultPoller(client), OtelResultPoller(client, meter_provider=provider)]
+for watched, poller in enumerate(pollers, start=1):
+    poller.stats = lambda watched=watched, stats=poller.stats(): type(
+        "Stats", (), {"watched": watched, "unacked": 0, "undeleted": 0, "stretch": 1.0}
+    )
+(of_all,) = reader.get_metrics_data().resource_metrics
+(ours,) = of_all.scope_metrics
+print({metric.name: metric.data.data_points[0].value for metric in ours.metrics})
+"""
+    ran = subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert ran.stderr == ""
+    assert "'identomat.watched': 6," in ran.stdout
+
+
+async def test_a_closed_poller_keeps_nothing_of_those_who_watched(station):
+    async with client_of(Sandbox("k")) as client:
+        async with poller_of(client, station) as poller:
+            with station.tracer.start_as_current_span("request"):
+                await poller.watch(await client.begin())
+        assert len(poller._spans._callers) == 1  # the next block goes on with it
+        await poller.aclose()
+        assert not poller._spans._callers
+
+
 @pytest.mark.parametrize("text", [OtelResultPoller.__doc__, (DOCS / "on-call.md").read_text()])
 async def test_every_metric_is_documented(station, text):
     sandbox = Sandbox("k", life=Script.of("approved", after=10))
@@ -244,6 +439,12 @@ async def test_an_account_that_is_refused_is_a_pause(station):
             tasks.cancel_scope.cancel()
     assert station.points("identomat.pauses")["halted",].value == 1
     assert station.points("identomat.time_to_decision") == {}
+
+
+@pytest.mark.parametrize("client", ["the company key", None, object()])
+def test_something_else_than_a_client_is_refused(client: Any, station: Station) -> None:
+    with pytest.raises(ConfigurationError, match="client must be an IdentomatClient"):
+        poller_of(client, station)
 
 
 def test_without_its_extra_it_says_what_to_install():

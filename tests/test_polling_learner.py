@@ -41,7 +41,7 @@ class Desk:
             policy=PollPolicy(wait=wait_fixed(wait), jitter=0.0),
             hub=Hub([self.told.append]),
             token_hash=lambda token: f"hash of {token}",
-            deliver=self.outcomes.append,
+            deliver=self._deliver,
             halted=self.errors.append,
         )
         self.entry = Entry(
@@ -55,6 +55,10 @@ class Desk:
         self.entry.add(Member(self.entry, group, until=until, deadline=deadline, since=0.0))
         self.entry.widen()
         return group
+
+    def _deliver(self, outcome: Outcome) -> bool:
+        self.outcomes.append(outcome)
+        return False
 
     def learn(self, answer: SessionStatus | SessionResult | IdentomatError, now: float) -> bool:
         return self.learner.learn(self.entry, answer, now, elapsed=0.1)

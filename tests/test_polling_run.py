@@ -21,7 +21,6 @@ from identomat_async import (
 )
 from identomat_async._polling._courier import Courier
 from identomat_async._polling._outbox import Outbox
-from identomat_async._polling._tally import Tally
 from tests._handlers import Handler
 
 REFUSED = AuthenticationError("the key", status_code=401)
@@ -48,10 +47,10 @@ async def test_each_outcome_is_handed_over_once(source):
     assert len(poller) == 0
 
 
-async def test_a_handler_that_raises_gets_the_same_delivery_again(source):
+async def test_a_handler_that_raises_gets_the_same_delivery_again(source, collect):
     source.decides("one", "approved", after=0)
-    handler = Handler(failures=4)
-    poller = ResultPoller(source)
+    handler, told = Handler(failures=4), collect()
+    poller = ResultPoller(source, observers=[told])
 
     async with anyio.create_task_group() as tasks:
         await tasks.start(poller.run, handler)
@@ -67,6 +66,10 @@ async def test_a_handler_that_raises_gets_the_same_delivery_again(source):
     assert [delivery.redelivered for delivery in handler.taken] == [False, True, True, True, True]
     assert poller.stats().handler_errors == 4
     assert poller.stats().unacked == 0
+    assert told.of(events.HandlerFailed) == [
+        events.HandlerFailed(token_hash="hash-of-one", error=error, attempt=attempt)
+        for attempt, error in enumerate(["LookupError"] * 4, start=1)
+    ]
 
 
 async def test_a_failing_delivery_holds_nobody_up(source):
@@ -229,7 +232,7 @@ async def test_an_older_generation_is_not_forgotten_when_a_newer_one_is_taken_ba
 
 async def test_a_cancel_that_the_handler_lets_out_is_a_refusal():
     outbox = Outbox(5, has_room=lambda: None)
-    tally = Tally()
+    refusals: list[object] = []
     seen: list[int] = []
 
     async def handle(delivery: Delivery) -> None:
@@ -245,12 +248,12 @@ async def test_a_cancel_that_the_handler_lets_out_is_a_refusal():
             raise lost
 
     outbox.add(DeadlinePassed(token="one"))
-    courier = Courier(handle, outbox=outbox, tally=tally, concurrency=1)
+    courier = Courier(handle, outbox=outbox, refused=lambda *it: refusals.append(it), concurrency=1)
     with anyio.move_on_after(100):
         await courier.run()
 
     assert seen == [1, 2]
-    assert tally.handler_errors == 1
+    assert len(refusals) == 1
     assert not outbox.unacked
 
 

@@ -109,11 +109,11 @@ class Agenda(Generic[D]):
         return number * TICK
 
     def due(self, now: float) -> int:
-        """Count the entries that are due."""
+        """Count the entries that are due, nearly if that is asked in another thread."""
         ticks = [
             tick
             for kind in (self._ticks, self._first_ticks)
-            for number, tick in kind.items()
+            for number, tick in kind.copy().items()
             if number * TICK <= now
         ]
         return sum(entry.place is tick for tick in (self._current, *ticks) for entry in tick)

@@ -297,7 +297,7 @@ class Core:
             courier = Courier(
                 handler,
                 outbox=self.outbox,
-                tally=self.learner.tally,
+                refused=self.learner.refused,
                 concurrency=concurrency,
                 acceptance=self.purger or self.ledger,
             )
@@ -378,12 +378,12 @@ class Core:
     def _has_room(self) -> None:
         self.engine.look_around()
 
-    def _deliver(self, outcome: Outcome) -> None:
+    def _deliver(self, outcome: Outcome) -> bool:
         self.desk.watching -= 1
-        if self.ledger is None:
-            self.outbox.add(outcome)
-        else:
-            self.ledger.came(outcome)
+        if self.ledger is not None:
+            return self.ledger.came(outcome)
+        self.outbox.add(outcome)
+        return False
 
     def _halted(self, error: IdentomatError) -> None:
         for waiter in list(self.engine.roster.waiters()):

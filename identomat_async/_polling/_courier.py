@@ -17,7 +17,6 @@ from anyio.to_thread import run_sync
 from identomat_async._edge import is_async
 from identomat_async._polling._outbox import Outbox
 from identomat_async._polling._outcomes import Delivery
-from identomat_async._polling._tally import Tally
 from identomat_async._polling._tasks import task_group
 from identomat_async.errors import ConfigurationError
 
@@ -59,6 +58,7 @@ class Courier:
 
     A delivery whose handler raises is tried again by itself after 1 s, doubling to 5 min,
     and holds nobody else up. It counts as accepted once *acceptance* knows, if there is one.
+    *refused* is called with the delivery and the class of what was raised.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class Courier:
         handler: Handler,
         *,
         outbox: Outbox,
-        tally: Tally,
+        refused: Callable[[Delivery, str], object],
         concurrency: int,
         acceptance: Acceptance | None = None,
     ) -> None:
         self._acceptance = acceptance
         self._handler = handler
         self._outbox = outbox
-        self._tally = tally
+        self._tell_refused = refused
         self._concurrency = concurrency
         self._active = 0
         self._beginning = 0
@@ -154,7 +154,7 @@ class Courier:
             self._outbox.put_down(delivery.id)
 
     def _refused(self, delivery: Delivery, error: str) -> None:
-        self._tally.handler_errors += 1
+        self._tell_refused(delivery, error)
         if self._acceptance is not None:
             self._acceptance.refused(delivery, error)
         delay = min(_FIRST_RETRY * 2 ** min(delivery.attempt - 1, 20), _LAST_RETRY)

@@ -141,12 +141,12 @@ class Desk:
         self._begun(made)
         return []
 
-    def _begun(self, entries: Sequence[Entry]) -> None:
+    def _begun(self, entries: Sequence[Entry], *, resumed: bool = False) -> None:
         self.watching += len(entries)
         hub = self._engine.learner.hub
         if hub:
             for entry in entries:
-                hub.tell(WatchBegun(token_hash=self._hash(entry.state.token)))
+                hub.tell(WatchBegun(token_hash=self._hash(entry.state.token), resumed=resumed))
 
     def _watch(self, state: PollState) -> None:
         entry, later = self._roster.live.get(state.token), self._after_outcome(state)
@@ -160,22 +160,25 @@ class Desk:
             self._roster.add(entry, due)
             self._begun([entry])
 
-    def admit(self, state: PollState, *, within: float | None = None) -> None:
+    def admit(
+        self, state: PollState, *, resumed: bool = False, within: float | None = None
+    ) -> None:
         """
         Watch a session that is watched already, as is written down.
 
         Args:
             state: What is known of it.
+            resumed: Whether that was not written down by who calls this.
             within: The first look comes within so many seconds, if not sooner.
         """
         entry, now = self._roster.live.get(state.token), self._engine.clock.stamp()
         if entry is not None:
-            self._join(entry, state)
+            self._join(entry, state, resumed=resumed)
         else:
             due = self._first_look(max(0.0, now - state.begun), now, state.ends_at)
             entry = Entry(state, delivers=True)
             self._roster.add(entry, due)
-            self._begun([entry])
+            self._begun([entry], resumed=resumed)
         if within is not None:
             self._sooner(entry, now + within * self._engine.learner.policy.random())
         self._engine.wake()
@@ -265,7 +268,7 @@ class Desk:
         reference = outcome.reference if state.reference is None else state.reference
         return attrs.evolve(state, reference=reference)
 
-    def _join(self, entry: Entry, state: PollState) -> None:
+    def _join(self, entry: Entry, state: PollState, *, resumed: bool = False) -> None:
         review, watched = state.review, state.watched
         own = (state.until, state.deadline)
         if entry.delivers:
@@ -274,7 +277,7 @@ class Desk:
             review = max(entry.state.review, review)
         else:
             entry.delivers = True
-            self._begun([entry])
+            self._begun([entry], resumed=resumed)
             # Those who wait for it may have longer.
             self._sooner(entry, max(state.deadline, state.watched))
             self._engine.wake()

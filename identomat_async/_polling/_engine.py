@@ -1,6 +1,7 @@
 """Looks at every session that is due: one scheduler, and workers that pull."""
 
 import math
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
@@ -97,6 +98,10 @@ class Engine:
         # At every look: without the property, but for the first time.
         return (self._clock or self.clock).now()
 
+    def glance(self) -> float:
+        """Return the time in any thread; it does not begin to count for that."""
+        return time.time() if self._clock is None else self._clock.now()
+
     @property
     def in_flight(self) -> int:
         """How many looks are under way."""
@@ -110,10 +115,6 @@ class Engine:
             self._patience.begin_anew()
             self.planner.spread(now)
             self._changed.set()  # the scheduler does it, a few at a time
-
-    def is_crowded(self, now: float) -> bool:
-        """Tell whether somebody is due for whom there is no place."""
-        return self.gates.is_full and self.roster.agenda.next_due() <= now
 
     def look_around(self) -> None:
         """Have the scheduler see what may go on: the consumer has room, or a place is free."""

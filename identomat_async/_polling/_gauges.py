@@ -27,7 +27,7 @@ class Gauges:
         return isinstance(token, str) and self._core.has(token)
 
     def stats(self) -> PollerStats:
-        """Return how the poller stands."""
+        """Return how the poller stands; cheap, and to be called in any thread."""
         return self._core.standing.stats()
 
     @refusing

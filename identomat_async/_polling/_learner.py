@@ -13,7 +13,7 @@ from identomat_async._polling._failures import FailureLog
 from identomat_async._polling._halt import Halt
 from identomat_async._polling._hub import Hub, known
 from identomat_async._polling._outage import Outage
-from identomat_async._polling._outcomes import DeadlinePassed, Outcome
+from identomat_async._polling._outcomes import DeadlinePassed, Delivery, Outcome
 from identomat_async._polling._policy import Load, Pending, PollPolicy, Step
 from identomat_async._polling._roster import Roster
 from identomat_async._polling._state import PollState
@@ -44,6 +44,7 @@ from identomat_async.events import (
     AnswerConflict,
     ForeignAnswer,
     Halted,
+    HandlerFailed,
     OutcomeReady,
     Paused,
     PollFinished,
@@ -68,15 +69,15 @@ class Learner:
     """
     Learns from answers, without clock and without await.
 
-    *deliver* takes the outcome of each watch; *halted* is called when the account is
-    refused.
+    *deliver* takes the outcome of each watch, and returns whether an earlier run has come to one
+    already; *halted* is called when the account is refused.
     """
 
     roster: Roster
     policy: PollPolicy
     hub: Hub
     token_hash: Callable[[str], str]
-    deliver: Callable[[Outcome], None]
+    deliver: Callable[[Outcome], bool]
     halted: Callable[[IdentomatError], None]
     halt: Halt = attrs.field(factory=Halt)
     tally: Tally = attrs.field(factory=Tally)
@@ -227,6 +228,13 @@ class Learner:
             more = ", or more than is believed" if is_cut else ""
             _logger.warning("polling pauses: the service asked for %.0f s%s", span, more)
 
+    def refused(self, delivery: Delivery, error: str) -> None:
+        """Note that the handler raised *error*."""
+        self.tally.handler_errors += 1
+        if self.hub:
+            name = self.token_hash(delivery.token)
+            self.hub.tell(HandlerFailed(token_hash=name, error=error, attempt=delivery.attempt))
+
     def lost(self, error: ClientClosedError, now: float) -> None:
         """Note that there is nothing left to look through."""
         self._judge_account(error, now)
@@ -254,6 +262,7 @@ class Learner:
     def _give(self, entry: Entry, then: Step, result: SessionResult | None, now: float) -> bool:
         staying: list[Waiter] = []
         last: Outcome | None = None
+        is_known = False
         for waiter in entry.waiters:
             outcome = conclude_wait(waiter, entry, then, result, now)
             if outcome is None:
@@ -267,15 +276,15 @@ class Learner:
             outcome = conclude_watch(entry, then, result, now, policy=self.policy)
             if outcome is not None:
                 entry.delivers, last = False, outcome
-                self._deliver(outcome, begun=entry.state.begun, now=now)
-        if last is not None and not entry.is_wanted:
-            # Once for each session, however many waited for it.
+                is_known = self._deliver(outcome, begun=entry.state.begun, now=now)
+        if last is not None and not entry.is_wanted and not is_known:
+            # Once for each session, however many waited for it and however often it is delivered.
             self.tally.came_to(last, entry.state, now, was_open=self.roster.was_open(entry))
         return last is not None
 
-    def _deliver(self, outcome: Outcome, *, begun: float, now: float) -> None:
+    def _deliver(self, outcome: Outcome, *, begun: float, now: float) -> bool:
         self.tally.deadlines_passed += isinstance(outcome, DeadlinePassed)
-        self.deliver(outcome)
+        redelivered = self.deliver(outcome)
         if self.hub:
             self.hub.tell(
                 OutcomeReady(
@@ -285,8 +294,10 @@ class Learner:
                     polls=outcome.polls,
                     waited=outcome.waited,
                     age=now - begun,
+                    redelivered=redelivered,
                 )
             )
+        return redelivered
 
     def _judge_account(self, error: IdentomatError | None, now: float) -> None:
         if error is None:

@@ -144,8 +144,8 @@ class Ledger:
 
     # What the poller tells
 
-    def came(self, outcome: Outcome) -> None:
-        """Write down what a watch has come to, and have it handed over."""
+    def came(self, outcome: Outcome) -> bool:
+        """Write down what a watch has come to, and have it handed over; True if that is again."""
         entry = self._again.pop(outcome.token, None)
         if entry is None:
             delivery = Delivery(id=uuid.uuid4().hex, outcome=outcome)
@@ -155,6 +155,7 @@ class Ledger:
             self._mind_reversal(entry, outcome)
         self._ours.add(delivery.id)
         self.scribe.add(delivery)
+        return delivery.redelivered
 
     async def accepted(self, delivery: Delivery) -> None:
         """Return when it is durable that a delivery was accepted."""
@@ -276,7 +277,7 @@ class Ledger:
             if self._comes_again(entry.state.token):
                 continue  # one after the other
             if entry.delivery is None:
-                self._desk.admit(entry.state, within=within)
+                self._desk.admit(entry.state, resumed=True, within=within)
             elif entry.delivery not in self._ours and not entry.accepted:
                 self._take_up_again(entry)
             if number % _BATCH == _BATCH - 1:
@@ -291,7 +292,8 @@ class Ledger:
             self.came(outcome)
         else:
             grace = self._engine.now() + self._engine.learner.policy.grace
-            self._desk.admit(read_again(entry, until=grace), within=_RESUMED_WITHIN)
+            state = read_again(entry, until=grace)
+            self._desk.admit(state, resumed=True, within=_RESUMED_WITHIN)
 
     async def _pass_on(self, states: Sequence[PollState]) -> None:
         if self.role == "active":

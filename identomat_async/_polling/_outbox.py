@@ -7,6 +7,7 @@ from collections.abc import Callable, KeysView
 import anyio
 import attrs
 
+from identomat_async._clock import LoopTime
 from identomat_async._polling._outcomes import Delivery, Outcome
 
 # Whoever was held back is gone through again each time that there is room: not for every
@@ -31,6 +32,7 @@ class Outbox:
         self._unacked_of: Counter[str] = Counter()
         self._in_hand: set[str] = set()
         self._since: dict[str, float] = {}
+        self._time = LoopTime()
         self._has_room = has_room
         self._size = size
         self._coming = 0
@@ -51,8 +53,8 @@ class Outbox:
     @property
     def oldest_unacked(self) -> float | None:
         """Seconds since the first of the unacked was handed over, None if there is none."""
-        first = next(iter(self._since.values()), None)
-        return None if first is None else anyio.current_time() - first
+        first = next(iter(self._since.copy().values()), None)
+        return None if first is None else self._time() - first
 
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome until somebody takes it."""
@@ -103,7 +105,7 @@ class Outbox:
             self._unacked_of[delivery.token] += 1
         self.unacked[delivery.id] = again
         self._in_hand.add(delivery.id)
-        self._since.setdefault(delivery.id, anyio.current_time())
+        self._since.setdefault(delivery.id, self._time())
 
     def accepted(self, name: str) -> None:
         """Forget the delivery with this id."""

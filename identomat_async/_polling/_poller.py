@@ -1,12 +1,11 @@
 """The poller that people use: words and defaults around its core."""
 
 from collections.abc import AsyncIterable, Iterable
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from itertools import islice
 from operator import length_hint
-from types import TracebackType
-from typing import Self, get_args
+from typing import get_args
 
 import anyio
 from anyio.abc import TaskStatus
@@ -17,9 +16,9 @@ from identomat_async._budget import RateBudget, budget_of, whole
 from identomat_async._clock import Deadline, Seconds, seconds
 from identomat_async._edge import refusing, result_or_refusal
 from identomat_async._model._result import SessionResult
+from identomat_async._polling._block import Block
 from identomat_async._polling._core import BATCH, GRACE, Core, OnAccountError
 from identomat_async._polling._courier import Handler, checked_handler
-from identomat_async._polling._gauges import Gauges
 from identomat_async._polling._hub import Hub
 from identomat_async._polling._journal._facts import Journal
 from identomat_async._polling._many import checked_many, each_of, unique_tokens
@@ -32,7 +31,7 @@ from identomat_async.errors import ConfigurationError
 from identomat_async.events import Observer
 
 
-class ResultPoller(Gauges):
+class ResultPoller(Block):
     """
     Awaits the results of very many sessions at once.
 
@@ -107,27 +106,6 @@ class ResultPoller(Gauges):
             purger=purger,
         )
         super().__init__(core)
-        self._block: AbstractAsyncContextManager[None] = self._core.block()
-
-    async def __aenter__(self) -> Self:
-        block = self._core.block()
-        await block.__aenter__()
-        self._block = block
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        return await self._block.__aexit__(kind, error, traceback)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Outcome:
-        return await self._core.next_outcome()
 
     @refusing
     async def watch(

@@ -84,6 +84,6 @@ def remover_of(
     client: object, *, budget: RateBudget, token_hash: Callable[[str], str]
 ) -> Remover | None:
     """Return who deletes by *client*, None if that cannot."""
-    if not hasattr(client, "delete"):
+    if getattr(client, "delete", None) is None:
         return None
     return Remover(client=cast("Deletes", client), budget=budget, token_hash=token_hash)

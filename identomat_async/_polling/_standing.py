@@ -13,7 +13,11 @@ from identomat_async.events import Role
 
 @attrs.define(eq=False, repr=False, kw_only=True)
 class Standing:
-    """Reads the parts of a poller; changes none of them."""
+    """
+    Reads the parts of a poller, in any thread; changes none of them.
+
+    So what the event loop may change meanwhile is never gone through, only counted or copied.
+    """
 
     engine: Engine
     desk: Desk
@@ -23,17 +27,18 @@ class Standing:
 
     def stats(self) -> PollerStats:
         """Return how the poller stands."""
-        engine, learner, now = self.engine, self.engine.learner, self.engine.now()
+        engine, learner, now = self.engine, self.engine.learner, self.engine.glance()
+        due = engine.roster.agenda.due(now)
         return PollerStats(
             role=self._role,
             watched=len(engine.roster.live),
-            due=engine.roster.agenda.due(now) + len(engine.roster.held),
+            due=due + len(engine.roster.held),
             in_flight=engine.in_flight,
             buffered=len(self.outbox),
             unacked=len(self.outbox.unacked),
             oldest_unacked=self.outbox.oldest_unacked,
             undeleted=0 if self.purger is None else len(self.purger.undeleted),
-            limited_by=self._limited_by(now),
+            limited_by=self._limited_by(is_anybody_due=due > 0),
             stretch=learner.stretch,
             observer_errors=learner.hub.errors,
             **learner.tally.figures(now),
@@ -45,7 +50,7 @@ class Standing:
             return self.ledger.role
         return "active" if self.engine.is_running else "idle"
 
-    def _limited_by(self, now: float) -> LimitedBy:
+    def _limited_by(self, *, is_anybody_due: bool) -> LimitedBy:
         # That is weighed while there is somebody to be looked at.
         engine, learner = self.engine, self.engine.learner
         is_stretched = self.desk.is_starved or learner.stretch > 1
@@ -56,7 +61,7 @@ class Standing:
             ("paused", is_paused),
             ("consumer", bool(engine.roster.held)),
             ("rate", is_stretched and bool(engine.roster.live)),
-            ("in_flight", engine.is_crowded(now)),
+            ("in_flight", is_anybody_due and engine.gates.is_full),
             ("nothing", True),
         )
         return next(reason for reason, applies in reasons if applies)

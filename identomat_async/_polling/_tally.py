@@ -19,7 +19,11 @@ _DURATIONS = 10_000
 
 
 class Tally:
-    """Counts looks as they are made."""
+    """
+    Counts looks as they are made.
+
+    `figures` may be asked for in any thread: it goes through copies, each made in one step.
+    """
 
     __slots__ = (
         "_begun",
@@ -117,11 +121,11 @@ class Tally:
     @property
     def durations(self) -> Durations:
         """The times to decision seen so far, the latest ten thousand."""
-        return Durations(self._decided, censored=self._open)
+        return Durations(self._decided.copy(), censored=self._open.copy())
 
     def polls_per_second(self, now: float) -> float:
         """Return how many looks per second were begun in the last ten seconds."""
-        recent = sum(count for at, count, _ in self._seconds if at > now - _RECENTLY)
+        recent = sum(count for at, count, _ in self._seconds.copy() if at > now - _RECENTLY)
         return recent / min(_RECENTLY, max(1.0, now - self._begun))
 
     def unscheduled(self, now: float) -> float:
@@ -140,11 +144,10 @@ class Tally:
 
     def errors(self, now: float) -> Mapping[str, int]:
         """Return the errors of the last five minutes by class."""
-        recent = (counts for at, counts in self._errors if now - at <= _RECENT)
+        recent = (counts.copy() for at, counts in self._errors.copy() if now - at <= _RECENT)
         return sum(recent, Counter[str]())
 
     def lateness(self, share: float) -> float:
         """Return the lateness that *share* of the recent looks did not exceed."""
-        if not self._lateness:
-            return 0.0
-        return sorted(self._lateness)[int(share * (len(self._lateness) - 1))]
+        seconds = sorted(self._lateness.copy())
+        return seconds[int(share * (len(seconds) - 1))] if seconds else 0.0

@@ -271,7 +271,8 @@ class Methods:
 
         Raises:
             OSError: The file cannot be written.
-            IdentomatError: As for `media`.
+            IdentomatError: As for `media`. Catch this first: its `RequestTimeoutError` is a
+                TimeoutError, and so an OSError, too.
         """
         file = AtomicFile(path)
         call = Call(

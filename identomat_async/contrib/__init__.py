@@ -1,6 +1,6 @@
 """
-Where the poller meets somebody else's engine.
+Where the poller meets what others have made: an engine for many machines, and telemetry.
 
-Each has an extra of its own, and uses the same steps as the poller: what an answer means is
-decided in one place. Nothing here is imported unless it is asked for.
+Each has an extra of its own, and none decides what an answer means: that is done in one place.
+Nothing here is imported unless it is asked for.
 """

@@ -9,7 +9,9 @@ known, and whatever is counted is a metric.
 import time
 from collections.abc import Iterable
 from datetime import timedelta
+from threading import Lock
 from typing import TypedDict, Unpack
+from weakref import WeakKeyDictionary, WeakSet
 
 import attrs
 from anyio import CancelScope
@@ -29,7 +31,7 @@ from identomat_async._clock import Deadline, Seconds
 from identomat_async._home import Home
 from identomat_async._pause import Pause
 from identomat_async._polling._purge import Purge
-from identomat_async._polling._source import ResultSource
+from identomat_async._polling._source import HasSource, ResultSource, source_of
 
 try:
     from opentelemetry import context, metrics, trace
@@ -68,12 +70,17 @@ class OtelResultPoller(ResultPoller):
     A `ResultPoller` that tells OpenTelemetry what it does.
 
     When a watch comes to its outcome there is a span ``identomat.session`` from the start of
-    the watch to now, linked to the span in which it was watched. Its attributes are
-    ``identomat.token_hash``, ``identomat.outcome`` (the name of the outcome's class),
-    ``identomat.status`` and ``identomat.polls``. A `PollFailed` is an error. The requests of
-    looks get no spans of their own, whatever instruments the HTTP library.
+    the watch to now, linked to the span in which it was watched; to none if it was taken up
+    from a journal. Its attributes are ``identomat.token_hash``, ``identomat.outcome`` (the name
+    of the outcome's class), ``identomat.status`` and ``identomat.polls``. A `PollFailed` is an
+    error. The requests of looks get no spans of their own, whatever instruments the HTTP library.
 
-    The metrics:
+    Spans and outcomes are of what watches come to: not of `wait` and `wait_all`, and once however
+    often it is delivered. One that nobody has taken is withdrawn when its session is watched
+    again for more (MANUAL_CHECK, and then `Until.DECIDED`), and what it then comes to is another.
+
+    The metrics, of all such pollers that have the same *meter_provider*, each until it is closed
+    (the gauges are sums, and of ``identomat.stretch`` the largest counts):
 
     | Name | Kind, unit | Attributes |
     |---|---|---|
@@ -109,27 +116,71 @@ class OtelResultPoller(ResultPoller):
         observers: Iterable[events.Observer] = (),
         **options: Unpack[PollerOptions],
     ) -> None:
-        meter = metrics.get_meter(_NAME, meter_provider=meter_provider)
-        ours = (_Spans(tracer_provider), _Counts(meter))
+        self._spans = _Spans(tracer_provider)
+        self._figures = _figures_for(meter_provider)
+        ours = (self._spans, self._figures.counts)
         super().__init__(_QuietClient(client), observers=[*observers, *ours], **options)
-        self._gauge(meter)
+        self._figures.add(self)
 
-    def _gauge(self, meter: metrics.Meter) -> None:
-        def observed(name: str) -> metrics.CallbackT:
-            def read(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-                return [metrics.Observation(getattr(self.stats(), name))]
+    async def aclose(self) -> None:
+        """End polling and waiting for good; what is left counts in no gauge any more."""
+        self._figures.remove(self)
+        self._spans.forget()
+        await super().aclose()
 
-            return read
 
-        for name, unit in (("watched", "{session}"), ("unacked", "{delivery}")):
-            meter.create_observable_gauge(f"identomat.{name}", [observed(name)], unit=unit)
-        meter.create_observable_gauge(
-            "identomat.undeleted", [observed("undeleted")], unit="{session}"
-        )
-        meter.create_observable_gauge("identomat.stretch", [observed("stretch")], unit="1")
-        meter.create_observable_counter(
-            "identomat.handler.errors", [observed("handler_errors")], unit="{error}"
-        )
+class _Figures:
+    """
+    What is measured of all pollers that tell one provider.
+
+    The instruments are made once: of others by the same name nobody would ask the callbacks.
+    These come from the exporter's thread, and keep no poller alive.
+    """
+
+    def __init__(self, meter: metrics.Meter) -> None:
+        self.counts = _Counts(meter)
+        self._lock = Lock()
+        self._pollers = WeakSet[ResultPoller]()
+        for name, unit in (
+            ("watched", "{session}"),
+            ("unacked", "{delivery}"),
+            ("undeleted", "{session}"),
+            ("stretch", "1"),
+        ):
+            meter.create_observable_gauge(f"identomat.{name}", [self._reading(name)], unit=unit)
+
+    def add(self, poller: ResultPoller) -> None:
+        with self._lock:
+            self._pollers.add(poller)
+
+    def remove(self, poller: ResultPoller) -> None:
+        with self._lock:
+            self._pollers.discard(poller)
+
+    def _reading(self, name: str) -> metrics.CallbackT:
+        def read(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            with self._lock:
+                pollers = list(self._pollers)
+            each = [getattr(poller.stats(), name) for poller in pollers]
+            value = max(each, default=1.0) if name == "stretch" else sum(each)
+            return [metrics.Observation(value)]
+
+        return read
+
+
+# For the global provider by this module's name for it: before it is set there is another in its
+# place, whose instruments become its own.
+_figures: WeakKeyDictionary[object, _Figures] = WeakKeyDictionary()
+_making = Lock()
+
+
+def _figures_for(provider: metrics.MeterProvider | None) -> _Figures:
+    is_global = provider is None or provider is metrics.get_meter_provider()
+    key = metrics if is_global else provider
+    with _making:
+        if key not in _figures:
+            _figures[key] = _Figures(metrics.get_meter(_NAME, meter_provider=provider))
+        return _figures[key]
 
 
 class _Spans:
@@ -142,19 +193,22 @@ class _Spans:
 
     def __call__(self, event: events.Event) -> None:
         match event:
-            case events.WatchBegun(token_hash=name):
+            case events.WatchBegun(token_hash=name, resumed=False):
                 caller = trace.get_current_span().get_span_context()
                 if caller.is_valid:
                     self._callers[name] = caller
             case events.WatchDiscarded(token_hash=name):
                 self._callers.pop(name, None)
             case events.RoleChanged(role="idle"):
-                # What is watched is the next poller's.
-                self._callers.clear()
-            case events.OutcomeReady():
+                self.forget()  # what is watched is the next poller's
+            case events.OutcomeReady(redelivered=False):
                 self._make(event, self._callers.pop(event.token_hash, None))
             case _:
                 pass
+
+    def forget(self) -> None:
+        """Link no session that is watched now."""
+        self._callers.clear()
 
     def _make(self, event: events.OutcomeReady, caller: trace.SpanContext | None) -> None:
         end = time.time_ns()
@@ -184,6 +238,8 @@ class _Counts:
         self._outcomes = meter.create_counter("identomat.outcomes", unit="{session}")
         self._decisions = meter.create_histogram("identomat.time_to_decision", unit="s")
         self._pauses = meter.create_counter("identomat.pauses", unit="{pause}")
+        self._refusals = meter.create_counter("identomat.handler.errors", unit="{error}")
+        self._refusals.add(0)  # to be seen before there are any
 
     def __call__(self, event: events.Event) -> None:
         match event:
@@ -191,7 +247,7 @@ class _Counts:
                 self._polls.add(1, {"error.type": event.error} if event.error else {})
                 self._duration.record(event.elapsed)
                 self._lateness.record(event.lateness)
-            case events.OutcomeReady():
+            case events.OutcomeReady(redelivered=False):
                 self._outcomes.add(1, _kinds(event))
                 if event.outcome == "Settled" and event.status in _DECIDED:
                     self._decisions.record(event.age, {"identomat.status": event.status})
@@ -199,6 +255,8 @@ class _Counts:
                 self._pauses.add(1, {"identomat.reason": event.reason})
             case events.Halted():
                 self._pauses.add(1, {"identomat.reason": "halted"})
+            case events.HandlerFailed():
+                self._refusals.add(1)
             case _:
                 pass
 
@@ -211,9 +269,11 @@ def _kinds(event: events.OutcomeReady) -> dict[str, str]:
 class _QuietClient:
     """A client whose looks nobody traces."""
 
-    def __init__(self, client: IdentomatClient) -> None:
-        self.source = _QuietSource(client.source)
-        self.delete = client.delete
+    def __init__(self, client: HasSource) -> None:
+        self.source = _QuietSource(source_of(client))
+        # What is no client has neither; whoever needs them says so.
+        self.result = getattr(client, "result", None)
+        self.delete = getattr(client, "delete", None)
 
 
 @attrs.define(eq=False, repr=False)

@@ -8,7 +8,7 @@ import pytest
 from identomat_async import RateBudget
 from identomat_async._budget import budget_of, places_of
 from identomat_async._pause import LONGEST_PAUSE, Pause
-from identomat_async._places import Places, in_order
+from identomat_async._places import Places, acquire_all, in_order
 from identomat_async.errors import ConfigurationError
 
 
@@ -45,6 +45,25 @@ def test_everybody_takes_from_the_stricter_ceiling_first_and_once_from_each() ->
     free, fast, slow = (Places(rate, burst=1, max_in_flight=1) for rate in (None, 50.0, 5.0))
 
     assert in_order([free, fast, slow, fast]) == (slow, fast, free)
+    twin = Places(50.0, burst=1, max_in_flight=1)
+    assert in_order([twin, fast]) == in_order([fast, twin])
+
+
+async def test_urgent_requests_overtake_wherever_they_take_from() -> None:
+    places, order = [Places(None, burst=1, max_in_flight=1)], list[bool]()
+
+    async def request(urgent: bool) -> None:
+        await acquire_all(places, urgent=urgent)
+        order.append(urgent)
+        places[0].release()
+
+    await acquire_all(places, urgent=False)
+    async with anyio.create_task_group() as group:
+        for urgent in (False, True):
+            group.start_soon(request, urgent)
+            await anyio.sleep(1)
+        places[0].release()
+    assert order == [True, False]
 
 
 async def test_a_planner_stands_behind_those_who_queue() -> None:

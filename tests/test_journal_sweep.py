@@ -204,7 +204,10 @@ async def test_what_is_gone_is_done_with(source, journal, verified, asked):
         read.append(token)
         raise SessionNotFoundError("gone", verified=verified, status_code=200)
 
-    source.result, source.delete = result, None
+    async def delete(_: str) -> SessionResult:
+        raise AssertionError
+
+    source.result, source.delete = result, delete
     await left_to_be_deleted(journal, "one")
 
     await sweep(source, journal, Handler(), policy=POLICY)

@@ -35,6 +35,8 @@ def test_looks_are_counted_by_age() -> None:
     assert demand.looks(person, NOW) == pytest.approx(1 / 60)
     assert demand.live == 1
     assert demand_of({49.5: 60}).looks(wait_person(), NOW) == pytest.approx(1)
+    demand.add(NOW, count=59)
+    assert demand.looks(wait_person(), NOW) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("rate", [None, 0.5])

@@ -24,6 +24,7 @@ from tenacity.wait import wait_base
 
 from identomat_async._model._result import SessionResult
 from identomat_async._model._status import SessionStatus
+from identomat_async._polling._density import density_of
 from identomat_async._polling._person import wait_person
 from identomat_async._polling._policy import NO_LOAD, Load, Pending, PollPolicy
 from identomat_async._polling._schedule import consult, first_gap
@@ -155,6 +156,16 @@ def test_there_may_be_no_busy_time_and_one_gap_for_all() -> None:
     wait = wait_person(busy=(60, 60), floor=7, cap=7)
 
     assert {wait.gap(age) for age in (0, 59, 61, 1e5)} == {7.0}
+
+
+def test_a_strategy_that_was_changed_is_called_and_not_looked_into() -> None:
+    class Own(wait_person):
+        def __call__(self, retry_state: RetryCallState) -> float:
+            return 3.0
+
+    assert density_of(Own()) is None
+    assert density_of(wait_fixed(3)) is None
+    assert density_of(person := wait_person()) is person
 
 
 def test_a_share_of_a_review_is_that_share() -> None:

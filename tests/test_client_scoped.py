@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Generator
+from typing import Any
 
 import anyio
-import httpx
 import pytest
 
 from identomat_async import Flags, IdentomatClient, RetryPolicy, SessionResult, SessionStatus
+from identomat_async._wire._transport import library
 from identomat_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -17,6 +18,9 @@ from identomat_async.errors import (
 from identomat_async.sandbox import Sandbox, Script
 from tests.test_client import client_of
 from tests.test_sandbox_http import sign
+
+# The library that a client uses in this run.
+httpx: Any = library(IdentomatClient.__init__.__kwdefaults__["engine"]).http
 
 
 async def is_there(client: IdentomatClient, token: str) -> bool:
@@ -92,9 +96,9 @@ async def test_a_deletion_that_has_worked_unseen_is_found_to_be_done(caplog):
 
 
 async def test_a_denial_that_is_signed_is_believed_at_once(caplog):
-    asked = list[httpx.Request]()
+    asked = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: Any) -> Any:
         asked.append(request)
         body = b'"token"' if request.url.path.endswith("/begin/") else b'"SESSION_NOT_FOUND"'
         return httpx.Response(200, content=body, headers={"authorization": sign(body)})

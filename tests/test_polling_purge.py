@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -37,6 +38,22 @@ def poller_of(client: IdentomatClient, **keywords: Any) -> ResultPoller:
 def kept(sandbox: Sandbox) -> tuple[str, ...]:
     """The sessions that the service still has."""
     return tuple(token for token in sandbox.tokens if not sandbox.truth(token).deleted)
+
+
+def accepted_together(
+    sandbox: Sandbox, *, count: int, outage: float
+) -> Callable[[Delivery], Awaitable[None]]:
+    """A handler that accepts so many at one moment, from which on the service is down."""
+    handler, all_are_there = Handler(), anyio.Event()
+
+    async def together(delivery: Delivery) -> None:
+        await handler(delivery)
+        if len(handler.taken) == count:
+            sandbox.outage(outage)
+            all_are_there.set()
+        await all_are_there.wait()
+
+    return together
 
 
 # What is deleted
@@ -305,14 +322,7 @@ async def test_a_session_that_is_open_again_after_a_restart_stays():
 
 async def test_a_session_that_is_open_again_while_nothing_could_be_tried_stays():
     sandbox = Sandbox("k", life=Script.of("approved", after=10))
-    handler, all_are_there = Handler(), anyio.Event()
-
-    async def together(delivery: Delivery) -> None:
-        await handler(delivery)
-        if len(handler.taken) == 80:
-            sandbox.outage(300)
-            all_are_there.set()
-        await all_are_there.wait()
+    together = accepted_together(sandbox, count=80, outage=300)
 
     async with client_of(sandbox) as client:
         poller = poller_of(client)
@@ -643,14 +653,7 @@ async def test_draining_waits_for_what_is_to_be_deleted():
 
 async def test_draining_ends_when_what_was_put_off_is_deleted():
     sandbox = Sandbox("k", life=Script.of("approved", after=10))
-    handler, all_are_there = Handler(), anyio.Event()
-
-    async def together(delivery: Delivery) -> None:
-        await handler(delivery)
-        if len(handler.taken) == 30:
-            sandbox.outage(3)
-            all_are_there.set()
-        await all_are_there.wait()
+    together = accepted_together(sandbox, count=30, outage=3)
 
     async with client_of(sandbox) as client:
         poller = poller_of(client)
